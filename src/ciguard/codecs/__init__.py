@@ -1,0 +1,1 @@
+"""Wire formats: bytes to operations and results, and back; no sockets, no policy."""

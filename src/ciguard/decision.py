@@ -1,0 +1,48 @@
+"""What the policy says of an operation or a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Action(IntEnum):
+    """What happens to an operation, ordered by severity: the most severe of several wins."""
+
+    ALLOW = 0
+    MASK = 1
+    HOLD = 2
+    BLOCK = 3
+
+    @property
+    def word(self) -> str:
+        """The action as policies, events and messages spell it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one rule spoke: its id, a sentence for humans, and the risk points that it added."""
+
+    rule: str
+    text: str
+    risk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The policy's answer: an action, the summed risk, one reason for each rule that matched, who may approve."""
+
+    action: Action
+    risk: int = 0
+    reasons: tuple[Reason, ...] = ()
+    approvers: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The ids of the rules that matched, in policy order."""
+        return tuple(reason.rule for reason in self.reasons)
+
+
+ALLOWED = Decision(Action.ALLOW)
+"""No rule had anything to say."""

@@ -1,0 +1,1 @@
+"""GitHub and GitLab: the same protocol twice."""

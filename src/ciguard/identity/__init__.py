@@ -1,0 +1,1 @@
+"""Who the job is: fetching, verifying and matching its OIDC token."""

@@ -1,0 +1,88 @@
+"""What an agent tries to do, and what came back for it, free of any wire format.
+
+A codec turns wire bytes into operations and results; policy, recording and approval speak only of these.
+
+Bodies by kind (every value is JSON; keys not listed here may be present and are matched like the others):
+
+==================  ==============================================================
+``prompt``          ``{"texts": [str, ...]}``: conversation text that is new in this session
+``instructions``    ``{"texts": [str, ...]}``: system and developer text and tool definitions that are new
+``tool_call``       ``{"name": str, "input": any, "id": str}``
+``command``         ``{"argv": [str, ...]}``
+``http_request``    ``{"method": str, "url": str}``
+``sql``             ``{"statement": str}``
+``kubernetes_request`` ``{"verb": str, "resource": str, "namespace": str}``
+``git_push``        ``{"repository": str, "ref": str, "force": bool}``
+``ssh_command``     ``{"host": str, "command": str}``
+``connect``         ``{"host": str, "port": int}``
+``response_text``   ``{"text": str}``
+``tool_result``     ``{"texts": [str, ...], "id": str}``
+``rows``            ``{"rows": [...]}``
+==================  ==============================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""Any JSON value."""
+
+
+class OperationKind(StrEnum):
+    """The closed set of things an agent can try to do."""
+
+    PROMPT = "prompt"
+    INSTRUCTIONS = "instructions"
+    TOOL_CALL = "tool_call"
+    COMMAND = "command"
+    HTTP_REQUEST = "http_request"
+    SQL = "sql"
+    KUBERNETES_REQUEST = "kubernetes_request"
+    GIT_PUSH = "git_push"
+    SSH_COMMAND = "ssh_command"
+    CONNECT = "connect"
+
+
+class ResultKind(StrEnum):
+    """The closed set of things that come back for an operation."""
+
+    RESPONSE_TEXT = "response_text"
+    TOOL_RESULT = "tool_result"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing the agent tries to do over ``connection`` (its name in the policy; empty when there is none)."""
+
+    kind: OperationKind
+    body: Mapping[str, Json]
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came back for an operation over ``connection``."""
+
+    kind: ResultKind
+    body: Mapping[str, Json]
+    connection: str = ""
+
+
+def strings(value: Json | Mapping[str, Json]) -> Iterator[str]:
+    """Every string in ``value`` in document order, object keys included."""
+    pending: list[Json | Mapping[str, Json]] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            pending.extend(reversed(item))
+        elif isinstance(item, Mapping):
+            for key in reversed(list(item)):
+                pending.append(item[key])
+                pending.append(key)

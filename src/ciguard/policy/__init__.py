@@ -1,0 +1,1 @@
+"""What the maintainer wants: the policy file, how it is trusted, and what it decides."""

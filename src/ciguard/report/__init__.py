@@ -1,0 +1,1 @@
+"""Sessions for humans to read: the job summary and what follows it."""

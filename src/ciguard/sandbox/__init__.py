@@ -1,0 +1,1 @@
+"""Keeping the agent from the credential and the network, and starting it."""

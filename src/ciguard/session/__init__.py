@@ -1,0 +1,1 @@
+"""The session directory: events, hash chain, objects, manifest, verification."""
