@@ -1,0 +1,169 @@
+"""Masking: what is found, and that no way of cutting a text changes the outcome."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ciguard.inspect.known_value import KnownValue, forms
+from ciguard.inspect.masking import Masker, replaced
+from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
+
+KEY = "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA"
+KNOWN = "correct horse-battery/staple+42"
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"
+    + "MIIEowIBAAKCAQEAx1y2z3\n" * 20
+    + "-----END RSA PRIVATE KEY-----"
+)
+SECRETS = {
+    "anthropic-api-key": KEY,
+    "openai-api-key": "sk-proj-" + "aB3_" * 12,
+    "google-api-key": "AIza" + "SyD" * 11 + "ab",
+    "github-token": "ghp_" + "a1B2" * 9,
+    "gitlab-token": "glpat-" + "xY7-" * 5,
+    "aws-access-key-id": "AKIAIOSFODNN7EXAMPLE"[:4] + "Q3EGRIRX5NTNV7PB",
+    "slack-token": "xoxb-123456789012-abcdefABCDEF",
+    "stripe-key": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "npm-token": "npm_" + "a1B2" * 9,
+    "pypi-token": "pypi-AgE" + "IcHlwaS5" * 8,
+    "huggingface-token": "hf_" + "aBcD" * 9,
+    "sendgrid-api-key": "SG." + "a1B2" * 5 + "." + "c3D4" * 10,
+    "digitalocean-token": "dop_v1_" + "0123456789abcdef" * 4,
+    "vault-token": "hvs." + "CAES" * 8,
+    "docker-token": "dckr_pat_" + "a1B2" * 7,
+    "databricks-token": "dapi" + "0123456789abcdef" * 2,
+    "age-secret-key": "AGE-SECRET-KEY-1" + "Q" * 58,
+    "jwt": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXZhbHVl",
+    "private-key": PEM,
+    "known": KNOWN,
+}
+ORDINARY = [
+    "The task-force met at 10:30; see https://docs.example.com/a/b?c=d#e for more.",
+    "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "sha512-9f3d/8k2lqZ+Yw==  integrity",
+    "sk-learn, ghp_ and hf_ are prefixes; AKIA alone is not a key; eyJ neither",
+    "postgres://localhost:5432/app and user@example.com",
+    'if "-----BEGIN RSA PRIVATE KEY-----" in text: refuse()',
+    "-----BEGIN CERTIFICATE-----\nMIIEowIBAAKCAQEAx1y2z3\n-----END CERTIFICATE-----",
+    "kebab-case-identifier_with_parts and basketball",
+]
+
+
+def masker() -> Masker:
+    return Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
+
+
+def streamed(text: str, cuts: list[int]) -> str:
+    """The text masked in a stream that is cut at ``cuts``; checks that nothing undecided was released."""
+    stream = masker().stream()
+    edges = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
+    found = []
+    for begin, end in itertools.pairwise(edges):
+        found += stream.feed(text[begin:end])
+        assert stream.decided <= end
+        assert all(one.end <= stream.decided for one in found)
+    found += stream.finish()
+    assert stream.decided == len(text)
+    return replaced(text, found)
+
+
+@pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
+@pytest.mark.parametrize("around", ["{}", "export KEY={}\n", '"{}",', "key: {}.", "({})", "a {} b {} c"])
+def test_finds_every_kind(kind: str, secret: str, around: str) -> None:
+    masked = masker().mask(around.replace("{}", secret))
+    assert secret not in masked.text
+    assert set(masked.kinds) == {kind}
+    assert PLACEHOLDER.search(masked.text)
+    assert masked.text.count("ciguard-masked") == around.count("{}")
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_leaves_ordinary_text_alone(text: str) -> None:
+    assert masker().mask(text).text == text
+
+
+@pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
+def test_every_two_way_split_equals_the_whole(kind: str, secret: str) -> None:
+    text = f"first {kind} {secret} last words sk"
+    whole = masker().mask(text).text
+    assert secret not in whole
+    for cut in range(len(text) + 1):
+        assert streamed(text, [cut]) == whole
+
+
+@pytest.mark.parametrize("secret", SECRETS.values())
+def test_character_by_character_equals_the_whole(secret: str) -> None:
+    text = f"see {secret}\n{secret} end"
+    assert streamed(text, list(range(len(text)))) == masker().mask(text).text
+
+
+fragments = st.sampled_from(
+    [
+        *SECRETS.values(),
+        *ORDINARY,
+        *forms(KNOWN),
+        KEY[:20],
+        KNOWN[:9],
+        "-----BEGIN",
+        " PRIVATE KEY-----",
+        "sk-",
+        "\n",
+        "é",
+        "\ud800",
+    ]
+)
+texts = st.lists(st.one_of(fragments, st.text(max_size=12)), max_size=6).map("".join)
+
+
+@given(texts, st.lists(st.integers(0, 3000), max_size=12))
+@settings(max_examples=400, deadline=None)
+@example(KNOWN[:-1] + KNOWN, [len(KNOWN)])
+@example(KEY + KNOWN, [len(KEY) + 3])
+def test_any_split_equals_the_whole(text: str, cuts: list[int]) -> None:
+    assert streamed(text, cuts) == masker().mask(text).text
+
+
+@given(texts)
+@settings(max_examples=200, deadline=None)
+def test_no_known_value_is_left_and_placeholders_stay(text: str) -> None:
+    once = masker().mask(text).text
+    assert not any(form in once for form in forms(KNOWN))
+    for placeholder in PLACEHOLDER.findall(once):
+        assert masker().mask(f"{placeholder}, {placeholder}").text == f"{placeholder}, {placeholder}"
+
+
+def test_a_key_glued_to_a_word_is_found() -> None:
+    assert KEY not in masker().mask(f"x{KEY}").text
+    assert KEY not in masker().mask(f"{KNOWN}{KEY}").text
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_known_value_in_base64_at_any_alignment(before: bytes, after: bytes) -> None:
+    encoded = base64.b64encode(before + KNOWN.encode() + after).decode()
+    masked = masker().mask(encoded)
+    assert "known" in masked.kinds
+    assert not any(form in masked.text for form in forms(KNOWN))
+
+
+def test_same_value_same_placeholder_within_a_session() -> None:
+    first, second = masker().mask(KEY).text, masker().mask(f"again {KEY}").text
+    assert second == f"again {first}"
+    other = Masker([], Placeholders(b"x" * 32)).mask(KEY).text
+    assert other != first
+
+
+def test_release_is_prompt_where_no_secret_can_begin() -> None:
+    stream = masker().stream()
+    for end, piece in ((5, "Hello"), (9, " you"), (15, " there")):
+        stream.feed(piece)
+        assert stream.decided == end
+
+
+def test_secrets_are_not_in_reprs() -> None:
+    assert KNOWN not in repr(KnownValue("known", KNOWN))
