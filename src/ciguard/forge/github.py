@@ -1,0 +1,168 @@
+"""A GitHub Actions job: what its environment says, and its identity token.
+
+Source of the variables: GitHub's "Variables reference" and "OpenID Connect reference".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from ciguard.errors import IdentityRefused
+from ciguard.forge.environment import (
+    BROKEN_ENVIRONMENT,
+    COMMIT,
+    DIGITS,
+    PATH,
+    REF,
+    URL,
+    WORD,
+    optional,
+    required,
+)
+from ciguard.forge.job import ChangeRequest, Forge, Job
+
+PUBLIC_ISSUER = "https://token.actions.githubusercontent.com"
+"""Signs the tokens of jobs on github.com; enterprises and GitHub Enterprise Server have issuers of their own."""
+
+CREDENTIAL_VARIABLES = frozenset(
+    {
+        "ACTIONS_CACHE_URL",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "ACTIONS_RESULTS_URL",
+        "ACTIONS_RUNTIME_TOKEN",
+        "ACTIONS_RUNTIME_URL",
+        "GH_ENTERPRISE_TOKEN",
+        "GH_TOKEN",
+        "GITHUB_ENTERPRISE_TOKEN",
+        "GITHUB_TOKEN",
+    }
+)
+"""Variables through which a process could act as the job. They never reach the agent, and their values are masked."""
+
+CHANGE_EVENTS = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_target"})
+"""Events whose payload describes a whole pull request."""
+
+EVENT_LIMIT = 32 * 1024 * 1024
+"""Bytes of the event payload; GitHub delivers at most 25 MB."""
+
+NO_TOKEN_REMEDY = (
+    "give the job the permission to ask for its identity, in the workflow:\n"
+    "permissions:\n"
+    "  contents: read\n"
+    "  id-token: write"
+)
+
+
+class _Repository(msgspec.Struct):
+    id: int
+    full_name: str
+
+
+class _Head(msgspec.Struct):
+    sha: str
+    repo: _Repository | None
+
+
+class _Base(msgspec.Struct):
+    ref: str
+    sha: str
+    repo: _Repository
+
+
+class _PullRequest(msgspec.Struct):
+    number: int
+    head: _Head
+    base: _Base
+
+
+class _Event(msgspec.Struct):
+    pull_request: _PullRequest
+
+
+def job(environ: Mapping[str, str]) -> Job:
+    """The job that ``environ`` and the event payload at ``GITHUB_EVENT_PATH`` describe.
+
+    Raises IdentityRefused when a variable or the payload is missing or malformed.
+    """
+    repository = required(environ, "GITHUB_REPOSITORY", PATH)
+    server = required(environ, "GITHUB_SERVER_URL", URL).rstrip("/")
+    event = required(environ, "GITHUB_EVENT_NAME", WORD)
+    run = required(environ, "GITHUB_RUN_ID", DIGITS)
+    attempt = required(environ, "GITHUB_RUN_ATTEMPT", DIGITS)
+    return Job(
+        forge=Forge.GITHUB,
+        repository=repository,
+        event=event,
+        sha=required(environ, "GITHUB_SHA", COMMIT),
+        ref=optional(environ, "GITHUB_REF", REF),
+        run_id=run,
+        run_attempt=attempt,
+        actor=optional(environ, "GITHUB_ACTOR", WORD),
+        run_url=f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}",
+        server_url=server,
+        change=_change(environ) if event in CHANGE_EVENTS else None,
+    )
+
+
+def _change(environ: Mapping[str, str]) -> ChangeRequest:
+    place = environ.get("GITHUB_EVENT_PATH", "")
+    if not place:
+        raise IdentityRefused("the job's environment has no GITHUB_EVENT_PATH", BROKEN_ENVIRONMENT)
+    try:
+        with Path(place).open("rb") as file:
+            content = file.read(EVENT_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        raise IdentityRefused(
+            f"the event payload at GITHUB_EVENT_PATH cannot be read: {type(error).__name__}", BROKEN_ENVIRONMENT
+        ) from error
+    if len(content) > EVENT_LIMIT:
+        raise IdentityRefused("the event payload at GITHUB_EVENT_PATH is too large", BROKEN_ENVIRONMENT)
+    try:
+        pull = msgspec.json.decode(content, type=_Event).pull_request
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise IdentityRefused(
+            "the event payload at GITHUB_EVENT_PATH does not describe a pull request", BROKEN_ENVIRONMENT
+        ) from error
+    shapes = (COMMIT.fullmatch(pull.base.sha), COMMIT.fullmatch(pull.head.sha), REF.fullmatch(pull.base.ref))
+    if pull.number < 1 or not all(shapes):
+        raise IdentityRefused("the pull request in the event payload is malformed", BROKEN_ENVIRONMENT)
+    return ChangeRequest(
+        number=pull.number,
+        base_ref=pull.base.ref,
+        base_sha=pull.base.sha,
+        head_sha=pull.head.sha,
+        # A deleted fork is null in the payload.
+        from_fork=pull.head.repo is None or pull.head.repo.id != pull.base.repo.id,
+    )
+
+
+def identity_token(environ: Mapping[str, str], audience: str) -> str:
+    """Ask the runner's service for the job's identity token (a JWT) for ``audience``.
+
+    Raises IdentityRefused when the job may not ask or the service does not answer with a token. No error carries the
+    request token or the answer.
+    """
+    from ciguard.identity.fetch import get_json
+
+    url = environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+    bearer = environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+    if not url or not bearer:
+        raise IdentityRefused("this job has no identity token to ask for", NO_TOKEN_REMEDY)
+    joint = "&" if "?" in url else "?"
+    answer = get_json(
+        f"{url}{joint}audience={quote(audience, safe='')}",
+        purpose="the job's identity token",
+        bearer=bearer,
+    )
+    match answer:
+        case {"value": str(token)} if token:
+            return token
+    raise IdentityRefused(
+        "the runner's token service answered without a token",
+        "run the job again; if it stays, look at the forge's status page",
+    )

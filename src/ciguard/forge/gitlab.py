@@ -1,0 +1,108 @@
+"""A GitLab CI/CD job: what its environment says, and its identity token.
+
+Source of the variables: GitLab's "Predefined CI/CD variables reference" and "ID token authentication".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciguard.errors import IdentityRefused
+from ciguard.forge.environment import (
+    BROKEN_ENVIRONMENT,
+    COMMIT,
+    DIGITS,
+    PATH,
+    REF,
+    URL,
+    WORD,
+    optional,
+    required,
+)
+from ciguard.forge.job import ChangeRequest, Forge, Job
+
+PUBLIC_ISSUER = "https://gitlab.com"
+"""Signs the tokens of jobs on gitlab.com; a self-managed instance is its own issuer."""
+
+TOKEN_VARIABLE = "CIGUARD_ID_TOKEN"
+"""The name under which the job's ``id_tokens`` must declare ciguard's token."""
+
+CREDENTIAL_VARIABLES = frozenset(
+    {
+        TOKEN_VARIABLE,
+        "CI_DEPENDENCY_PROXY_PASSWORD",
+        "CI_DEPLOY_PASSWORD",
+        "CI_JOB_JWT",
+        "CI_JOB_JWT_V1",
+        "CI_JOB_JWT_V2",
+        "CI_JOB_TOKEN",
+        "CI_REGISTRY_PASSWORD",
+        "CI_REPOSITORY_URL",
+        "GITLAB_TOKEN",
+    }
+)
+"""Variables through which a process could act as the job. They never reach the agent, and their values are masked.
+
+``CI_REPOSITORY_URL`` contains the job token. A job's other ``id_tokens`` have names of its author's choosing: they stay
+out because the agent's environment is built from an allowlist.
+"""
+
+MERGE_REQUEST_SOURCE = "merge_request_event"
+
+
+def job(environ: Mapping[str, str]) -> Job:
+    """The job that ``environ`` describes; raises IdentityRefused when a variable is missing or malformed.
+
+    It runs for a merge request exactly when GitLab sets ``CI_MERGE_REQUEST_IID``, which it also does in child
+    pipelines, where ``CI_PIPELINE_SOURCE`` is ``parent_pipeline``.
+    """
+    event = required(environ, "CI_PIPELINE_SOURCE", WORD)
+    sha = required(environ, "CI_COMMIT_SHA", COMMIT)
+    merge_request = event == MERGE_REQUEST_SOURCE or bool(environ.get("CI_MERGE_REQUEST_IID"))
+    return Job(
+        forge=Forge.GITLAB,
+        repository=required(environ, "CI_PROJECT_PATH", PATH),
+        event=event,
+        sha=sha,
+        ref=required(environ, "CI_COMMIT_REF_NAME", REF),
+        run_id=required(environ, "CI_PIPELINE_ID", DIGITS),
+        run_attempt=required(environ, "CI_JOB_ID", DIGITS),
+        actor=optional(environ, "GITLAB_USER_LOGIN", WORD),
+        run_url=required(environ, "CI_JOB_URL", URL),
+        server_url=required(environ, "CI_SERVER_URL", URL).rstrip("/"),
+        change=_change(environ, sha) if merge_request else None,
+    )
+
+
+def _change(environ: Mapping[str, str], sha: str) -> ChangeRequest:
+    number = int(required(environ, "CI_MERGE_REQUEST_IID", DIGITS))
+    if number < 1:
+        raise IdentityRefused("CI_MERGE_REQUEST_IID in the job's environment is malformed", BROKEN_ENVIRONMENT)
+    target = required(environ, "CI_MERGE_REQUEST_PROJECT_ID", DIGITS)
+    source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
+    return ChangeRequest(
+        number=number,
+        base_ref=required(environ, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", REF),
+        # Only pipelines for merged results have the two branch SHAs. CI_MERGE_REQUEST_DIFF_BASE_SHA is no substitute:
+        # it is where the source branch forked off, which the author of the change chooses.
+        base_sha=optional(environ, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA", COMMIT),
+        head_sha=optional(environ, "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", COMMIT) or sha,
+        # A deleted fork has no id. A fork's own pipeline for its merge request runs in the fork.
+        from_fork=not source == target == required(environ, "CI_PROJECT_ID", DIGITS),
+    )
+
+
+def no_token_remedy(audience: str) -> str:
+    """What to add to the job so that it has an identity token for ``audience``."""
+    return f"give the job an identity token, in .gitlab-ci.yml:\nid_tokens:\n  {TOKEN_VARIABLE}:\n    aud: {audience}"
+
+
+def identity_token(environ: Mapping[str, str], audience: str) -> str:
+    """The job's identity token (a JWT), which GitLab puts into the environment at the job's start.
+
+    Raises IdentityRefused, with the lines to add for ``audience``, when it is not there.
+    """
+    token = environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        raise IdentityRefused(f"this job has no identity token: {TOKEN_VARIABLE} is not set", no_token_remedy(audience))
+    return token
