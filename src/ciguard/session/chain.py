@@ -1,0 +1,175 @@
+"""The log format: canonical JSON lines, each carrying the SHA-256 of the line before it.
+
+Theory of operation. A log is a sequence of lines. A line is one JSON object in canonical form: UTF-8, keys sorted
+by code point, no space outside strings, no escapes but those JSON requires, no fractions. It carries ``seq`` (0, 1,
+2, ...), ``time`` (RFC 3339, UTC, milliseconds), ``type``, and ``previous``: the SHA-256 in hex of the bytes of the
+line before it without its newline, or 64 zeros in the first line. Changing, removing, inserting or moving a line
+therefore breaks the chain at the next line at the latest, and the hash of the last line (the head) fixes the whole
+log. ``link`` makes the next line of a log; ``ChainReader`` reads lines back and names the first thing that is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ciguard.operation import Json
+from ciguard.session.event import EventType
+
+GENESIS = "0" * 64
+"""What the first line names as its predecessor."""
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""A line longer than this is not read."""
+
+CHAIN_KEYS = frozenset({"seq", "time", "type", "previous"})
+"""The keys that the chain itself gives to every event."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How many lines a log has, and the hash of its last line."""
+
+    count: int = 0
+    head: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """The first thing that is wrong with a log: at which line (from 1), which ``seq`` belongs there, and what."""
+
+    line: int
+    seq: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line} (event {self.seq}): {self.what}"
+
+
+def canonical(value: Json) -> bytes:
+    """The one spelling of ``value``: UTF-8, sorted keys, no spaces.
+
+    A lone surrogate, which has no UTF-8 form, is spelt as its JSON escape; a pair of them is the character that
+    they stand for. Raises ``ValueError`` for a fraction, an integer of absurd length, a value or key that is not
+    JSON, and for nesting too deep to write.
+    """
+    _refuse_fractions(value)
+    try:
+        text = _encode(value)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+            return _encode(json.loads(joined)).encode("utf-8", "backslashreplace")
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
+
+
+def timestamp(moment: datetime) -> str:
+    """``moment`` as the log spells it, such as ``2026-11-21T09:30:00.125Z``."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def link(position: Position, event: EventType, time: str, fields: Mapping[str, Json]) -> tuple[bytes, Position]:
+    """The line (without newline) that says ``event`` after ``position``, and where the log stands with it."""
+    chained: dict[str, Json] = {"seq": position.count, "time": time, "type": event, "previous": position.head}
+    line = canonical({**fields, **chained})
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"the event is longer than {MAX_LINE_BYTES} bytes")
+    return line, Position(position.count + 1, hashlib.sha256(line).hexdigest())
+
+
+class ChainReader:
+    """Reads the lines of a log in order. ``damage`` is the first thing wrong, ``position`` the end of what holds."""
+
+    def __init__(self) -> None:
+        self.position = Position()
+        self.damage: Damage | None = None
+        self._line = 0
+
+    def feed(self, line: bytes) -> dict[str, Json] | None:
+        """The event of the next line (bytes without newline), or None when it is not one; see ``damage`` for why.
+
+        Lines after the first damage are still parsed, so that they can be shown, but nothing vouches for them.
+        """
+        self._line += 1
+        event, what = _parse(line)
+        if self.damage is None:
+            what = what or _misplaced(event, self.position)
+            if what:
+                self.report(what)
+            else:
+                self.position = Position(self.position.count + 1, hashlib.sha256(line).hexdigest())
+        return event or None
+
+    def report(self, what: str) -> None:
+        """Note ``what`` is wrong with the line at hand, unless something was wrong before."""
+        if self.damage is None:
+            self.damage = Damage(max(self._line, 1), self.position.count, what)
+
+
+def _refuse_fractions(value: Json) -> None:
+    pending: list[Json] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            for key in item:
+                if not isinstance(key, str):
+                    raise ValueError("a key is not a string")
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif item is not None and not isinstance(item, str | int):
+            raise ValueError(f"a {type(item).__name__} has no canonical form")
+
+
+def _parse(line: bytes) -> tuple[dict[str, Json], str]:
+    """The event, and what is wrong with its spelling; an empty event when it cannot be read at all."""
+    if len(line) > MAX_LINE_BYTES:
+        return {}, f"the line is longer than {MAX_LINE_BYTES} bytes"
+    try:
+        event = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return {}, "the line is not JSON"
+    if not isinstance(event, dict):
+        return {}, "the line is not a JSON object"
+    try:
+        spelt = canonical(event)
+    except ValueError as error:
+        return event, str(error)
+    return event, "" if spelt == line else "the line is not in canonical form"
+
+
+def _misplaced(event: Mapping[str, Json], position: Position) -> str:
+    seq = event.get("seq")
+    if type(seq) is not int or seq != position.count:
+        return f"seq is {_brief(seq)}, expected {position.count}: events were removed, inserted or moved"
+    if event.get("previous") != position.head:
+        return "previous is not the hash of the line before: an event was changed, removed, inserted or moved"
+    if event.get("type") not in set(EventType):
+        return f"the event type {_brief(event.get('type'))} is not known"
+    time = event.get("time")
+    if not isinstance(time, str) or not _is_time(time):
+        return "time is not an RFC 3339 time in UTC with milliseconds"
+    return ""
+
+
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text) or not text.isascii():
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _brief(value: Json) -> str:
+    return ascii(value)[:60]

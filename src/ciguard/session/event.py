@@ -1,0 +1,220 @@
+"""The events of a session log: their types, and the fields that each type carries.
+
+Every event also carries ``seq``, ``time``, ``type`` and ``previous``, which the chain adds (``session/chain.py``).
+Strings are masked by whoever records the event. There are no fractions anywhere: integers, strings, booleans,
+null, lists and objects only, so that one value has one spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+from ciguard.operation import Json, OperationKind, ResultKind
+
+
+class EventType(StrEnum):
+    """The closed set of things that a session log can say."""
+
+    SESSION_STARTED = "session_started"
+    AGENT_STARTED = "agent_started"
+    REQUEST = "request"
+    OPERATION = "operation"
+    RESULT = "result"
+    RESPONSE = "response"
+    REFUSED = "refused"
+    AGENT_EXITED = "agent_exited"
+    SESSION_STOPPED = "session_stopped"
+    SESSION_FINISHED = "session_finished"
+
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}\\Z")]
+PrefixedDigest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
+
+
+class _Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A JSON object with exactly the keys that its class names."""
+
+
+class PolicyFacts(_Record):
+    """Which policy is enforced: ``digest`` of policy.yml, and where its text was read from."""
+
+    digest: PrefixedDigest
+    source: str
+
+
+class IdentityFacts(_Record):
+    """Who the job proved to be; ``token_digest`` names the token without containing it."""
+
+    issuer: str
+    claims: dict[str, Any]
+    token_digest: PrefixedDigest
+
+
+class IsolationFacts(_Record):
+    """The isolation level in force, and in sentences what it does not cover."""
+
+    level: str
+    limits: list[str]
+
+
+class ConnectionFacts(_Record):
+    """One upstream that the agent may reach through the guard."""
+
+    type: str
+    upstream: str
+
+
+class ReasonFacts(_Record):
+    """Why one rule spoke, and the risk points that it added."""
+
+    rule: str
+    text: str
+    risk: Count
+
+
+class DecisionFacts(_Record):
+    """What the policy said."""
+
+    action: Literal["allow", "mask", "hold", "block"]
+    risk: Count
+    reasons: list[ReasonFacts]
+
+
+class Parts(_Record):
+    """A request body as an ordered list of parts: the first ``keep`` parts of request ``base``, then ``add``.
+
+    Each added part is its label (the top-level key of the body) and the digest of the object that holds it.
+    """
+
+    base: Seq | None
+    keep: Count
+    add: list[tuple[str, Digest]]
+
+
+class Usage(_Record):
+    """Tokens as the upstream counted them."""
+
+    input_tokens: Count
+    output_tokens: Count
+
+
+class SessionStarted(_Record):
+    """The first event: what is guarded, for whom, under which policy and how strongly isolated."""
+
+    session: str
+    tool: str
+    policy: PolicyFacts
+    identity: IdentityFacts | None
+    job: dict[str, Any] | None
+    isolation: IsolationFacts
+    connections: dict[str, ConnectionFacts]
+
+
+class AgentStarted(_Record):
+    """The agent was launched."""
+
+    argv: list[str]
+
+
+class Request(_Record):
+    """The agent called a connection's API; the body is listed by parts."""
+
+    connection: str
+    method: str
+    path: str
+    model: str
+    stream: bool
+    parts: Parts
+
+
+class OperationDecided(_Record):
+    """The policy decided on one operation, and what became of it."""
+
+    operation: OperationKind
+    connection: str
+    request: Seq
+    body: Digest
+    masked: dict[str, Count]
+    decision: DecisionFacts
+    effect: Literal["forwarded", "withheld", "answered"]
+
+
+class ResultDecided(_Record):
+    """The policy decided on what came back for an operation."""
+
+    result: ResultKind
+    connection: str
+    request: Seq
+    body: Digest
+    masked: dict[str, Count]
+    decision: DecisionFacts
+
+
+class Response(_Record):
+    """A request was answered; ``reason`` says why when the answer is not ``complete``."""
+
+    connection: str
+    request: Seq
+    status: int
+    complete: bool
+    usage: Usage
+    reason: str
+
+
+class Refused(_Record):
+    """A call was turned away before it was an operation: unauthenticated or not part of the API."""
+
+    reason: str
+    connection: str
+    method: str
+    path: str
+    status: int
+
+
+class AgentExited(_Record):
+    """The agent's process ended; ``signal`` is empty unless a signal ended it."""
+
+    status: int
+    signal: str
+
+
+class SessionStopped(_Record):
+    """The guard ended the session before the agent did."""
+
+    reason: str
+
+
+class SessionFinished(_Record):
+    """The last event of a complete log, with its counts."""
+
+    outcome: str
+    operations: Count
+    blocked: Count
+    held: Count
+    masked: Count
+
+
+FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
+    EventType.SESSION_STARTED: SessionStarted,
+    EventType.AGENT_STARTED: AgentStarted,
+    EventType.REQUEST: Request,
+    EventType.OPERATION: OperationDecided,
+    EventType.RESULT: ResultDecided,
+    EventType.RESPONSE: Response,
+    EventType.REFUSED: Refused,
+    EventType.AGENT_EXITED: AgentExited,
+    EventType.SESSION_STOPPED: SessionStopped,
+    EventType.SESSION_FINISHED: SessionFinished,
+}
+"""The fields of each event type."""
+
+
+def check_fields(event: EventType, fields: Mapping[str, Json]) -> None:
+    """Raise ``ValueError`` naming the first field that ``event`` lacks, has too many of, or has in a wrong type."""
+    msgspec.convert(fields, FIELDS[event])

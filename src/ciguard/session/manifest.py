@@ -1,0 +1,124 @@
+"""What manifest.json says of a session, derived from its events alone.
+
+The recorder derives it from what it writes, verification from what it reads, so that every field of a manifest is
+vouched for by the hash chain and none can be changed unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ciguard.operation import Json
+from ciguard.session.chain import Position
+from ciguard.session.event import EventType
+
+FORMAT = 1
+"""The version of the session directory's format."""
+
+
+class Completeness(StrEnum):
+    """Whether a session directory holds the whole session."""
+
+    COMPLETE = "complete"
+    UNFINISHED_RESPONSES = "unfinished responses"
+    CUT_OFF = "cut off"
+
+
+class OutOfOrderError(ValueError):
+    """An event that cannot stand where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals over operations and results; ``masked`` counts values."""
+
+    operations: int
+    blocked: int
+    held: int
+    masked: int
+
+
+class Account:
+    """Adds up the events of one session, in order."""
+
+    def __init__(self) -> None:
+        self._started: Mapping[str, Any] = {}
+        self._finished: Mapping[str, Any] = {}
+        self._agent: dict[str, Json] | None = None
+        self._events: Counter[EventType] = Counter()
+        self._operations: Counter[str] = Counter()
+        self._results: Counter[str] = Counter()
+        self._actions: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
+
+    def add(self, event: EventType, time: str, fields: Mapping[str, Any]) -> None:
+        """Count one event whose fields have been checked. Raises ``OutOfOrderError`` where it cannot stand."""
+        if bool(self._started) == (event is EventType.SESSION_STARTED):
+            raise OutOfOrderError("a log has one session_started event, the first")
+        if self._finished:
+            raise OutOfOrderError("nothing follows session_finished")
+        self._events[event] += 1
+        match event:
+            case EventType.SESSION_STARTED:
+                self._started = {**fields, "time": time}
+            case EventType.OPERATION:
+                self._operations[str(fields["operation"])] += 1
+            case EventType.RESULT:
+                self._results[str(fields["result"])] += 1
+            case EventType.AGENT_EXITED:
+                self._agent = {"status": fields["status"], "signal": fields["signal"]}
+            case EventType.SESSION_FINISHED:
+                self._finished = {**fields, "time": time}
+        if event in (EventType.OPERATION, EventType.RESULT):
+            self._actions[fields["decision"]["action"]] += 1
+            self._masked.update(fields["masked"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``session_finished`` was added."""
+        return bool(self._finished)
+
+    @property
+    def counts(self) -> Counts:
+        """The totals so far, as ``session_finished`` states them."""
+        return Counts(
+            operations=self._operations.total(),
+            blocked=self._actions["block"],
+            held=self._actions["hold"],
+            masked=self._masked.total(),
+        )
+
+    def manifest(self, position: Position, *, unfinished: int, stored: int, listing: str) -> dict[str, Json]:
+        """The manifest of the finished session whose log ends at ``position``.
+
+        ``unfinished`` responses were still open; ``stored`` objects are listed in a file whose SHA-256 in hex is
+        ``listing``.
+        """
+        started, finished = self._started, self._finished
+        completeness = Completeness.UNFINISHED_RESPONSES if unfinished else Completeness.COMPLETE
+        return {
+            "format": FORMAT,
+            "session": started["session"],
+            "tool": started["tool"],
+            "identity": started["identity"],
+            "policy": started["policy"],
+            "isolation": started["isolation"],
+            "job": started["job"],
+            "started": started["time"],
+            "finished": finished["time"],
+            "outcome": finished["outcome"],
+            "completeness": completeness.value,
+            "agent": self._agent,
+            "operations": dict(self._operations),
+            "results": dict(self._results),
+            "decisions": dict(self._actions),
+            "masked": dict(self._masked),
+            "requests": self._events[EventType.REQUEST],
+            "refused": self._events[EventType.REFUSED],
+            "log": {"events": position.count, "head": position.head},
+            "objects": {"count": stored, "listing": listing},
+        }

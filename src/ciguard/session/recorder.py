@@ -1,0 +1,205 @@
+"""Writes a session directory while the session runs.
+
+Every call returns only once what it was given has been handed to the kernel in full, so that it survives the death
+of the guard (SIGKILL included). Nothing is synced to the device before ``finish``: what the death of the whole
+machine takes is a tail of the log, which reading notices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from ciguard.errors import UsageError
+from ciguard.operation import Json
+from ciguard.session.chain import Position, canonical, link, timestamp
+from ciguard.session.event import EventType, check_fields
+from ciguard.session.latch import Latch
+from ciguard.session.manifest import Account, Counts
+from ciguard.session.objects import ObjectWriter, listing, write_all
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Tells the time, with its zone."""
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_APPEND = _NEW_FILE | os.O_APPEND
+
+
+class Spool:
+    """What has been forwarded of one response that is still being streamed: a file below ``partial/``.
+
+    Made by ``Recorder.spool``. Its file stays when the guard dies, and then shows what the agent saw.
+    """
+
+    def __init__(self, latch: Latch, unfinished: set[Spool], folder: int, name: str) -> None:
+        self._latch = latch
+        self._unfinished = unfinished
+        self._folder = folder
+        self._name = name
+        self._file = os.open(name, _APPEND, 0o600, dir_fd=folder)
+        unfinished.add(self)
+
+    def append(self, chunk: bytes) -> None:
+        """Write ``chunk``, masked, before it is forwarded. Raises ``RecordingFailed``."""
+        with self._latch:
+            write_all(self._file, chunk)
+
+    def discard(self) -> None:
+        """Remove the file, once everything in it has been recorded as results. Raises ``RecordingFailed``."""
+        with self._latch:
+            os.unlink(self._name, dir_fd=self._folder)
+            self._unfinished.discard(self)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file and leave it where it is."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class Recorder:
+    """The log, the objects and the unfinished responses of one session. Not for use from several threads at once.
+
+    Every method raises ``RecordingFailed`` when it cannot write, or when any of them could not before.
+    """
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        """Begin a session in ``directory``, which must not exist or be empty; else ``UsageError``."""
+        self._latch = Latch()
+        self._clock = clock
+        self._position = Position()
+        self._account = Account()
+        self._unfinished: set[Spool] = set()
+        self._spooled = 0
+        self._descriptors: list[int] = []
+        with self._latch:
+            _prepare(directory)
+            self._root = self._folder(str(directory), None)
+            self._objects = ObjectWriter(self._new_folder("objects"))
+            self._partial = self._new_folder("partial")
+            self._log = os.open("events.jsonl", _APPEND, 0o600, dir_fd=self._root)
+            self._descriptors.append(self._log)
+
+    @property
+    def head(self) -> str:
+        """The SHA-256 in hex of the last line of the log."""
+        return self._position.head
+
+    @property
+    def count(self) -> int:
+        """How many events have been recorded."""
+        return self._position.count
+
+    @property
+    def counts(self) -> Counts:
+        """The totals so far: operations, blocked, held, masked values."""
+        return self._account.counts
+
+    def write_policy(self, text: str) -> None:
+        """Write policy.yml, the policy as enforced."""
+        with self._latch:
+            self._write("policy.yml", text.encode())
+
+    def record(self, event: EventType, /, **fields: Json) -> int:
+        """Add ``event`` to the log and return its ``seq``. The fields are those of ``session/event.py``, all masked.
+
+        An event with other fields, or out of order, cannot be recorded either: ``RecordingFailed``.
+        """
+        with self._latch:
+            check_fields(event, fields)
+            time = timestamp(self._clock())
+            line, position = link(self._position, event, time, fields)
+            self._account.add(event, time, fields)
+            write_all(self._log, line + b"\n")
+            self._position = position
+            return position.count - 1
+
+    def store(self, body: bytes) -> str:
+        """The SHA-256 in hex of ``body`` (masked), once it is stored under it; a body known already costs a hash."""
+        with self._latch:
+            return self._objects.store(body)
+
+    def spool(self) -> Spool:
+        """A place for a response that is about to be streamed."""
+        with self._latch:
+            self._spooled += 1
+            return Spool(self._latch, self._unfinished, self._partial, f"{self._spooled:06}")
+
+    def finish(self, outcome: str) -> dict[str, Json]:
+        """Record ``session_finished`` with its counts, sync the log, write manifest.json and return what it says.
+
+        ``outcome`` is a few words on how the session ended. Nothing can be recorded afterwards.
+        """
+        with self._latch:
+            counts = self._account.counts
+            self.record(
+                EventType.SESSION_FINISHED,
+                outcome=outcome,
+                operations=counts.operations,
+                blocked=counts.blocked,
+                held=counts.held,
+                masked=counts.masked,
+            )
+            os.fsync(self._log)
+            objects = list(self._objects.stored)
+            listed = listing(objects)
+            self._write("objects.sha256", listed)
+            manifest = self._account.manifest(
+                self._position,
+                unfinished=len(self._unfinished),
+                stored=len(objects),
+                listing=hashlib.sha256(listed).hexdigest(),
+            )
+            self._write("manifest.json", canonical(manifest) + b"\n")
+            os.fsync(self._root)
+        self.close()
+        return manifest
+
+    def close(self) -> None:
+        """Let go of the files and leave them as they are; without ``finish``, an incomplete session."""
+        for spool in self._unfinished:
+            spool.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+        self._latch.shut("the session is finished")
+
+    def _folder(self, path: str, parent: int | None) -> int:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent)
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def _new_folder(self, name: str) -> int:
+        os.mkdir(name, 0o700, dir_fd=self._root)
+        return self._folder(name, self._root)
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Write a whole file: there under its name in full and on the device, or not at all."""
+        temporary = f".{name}"
+        descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=self._root)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, name, src_dir_fd=self._root, dst_dir_fd=self._root)
+
+
+def _prepare(directory: Path) -> None:
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        occupied = any(directory.iterdir())
+    except (FileExistsError, NotADirectoryError):
+        occupied = True
+    if occupied:
+        raise UsageError(
+            f"the session directory {directory} is not an empty directory",
+            "give --session-dir a directory that does not exist yet",
+        )
+    directory.chmod(0o700)
