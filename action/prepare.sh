@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Checks the Python that the guard will run on, and decides where this step's files go.
+#
+# Each use of the action gets a new directory: what an earlier agent of the same job could reach is never run again.
+#
+# Reads CIGUARD_PYTHON, CIGUARD_ARTIFACT_NAME and the runner's variables. Writes outputs:
+#   home           new directory for the environment (venv) and the record (session)
+#   packages       directory of the downloaded packages
+#   packages-key   cache key for that directory: platform, Python and the lock's digest
+#   artifact-name  name under which the session is uploaded
+set -euo pipefail
+source "${BASH_SOURCE[0]%/*}/fail.sh"
+
+# -I everywhere: neither the workspace, which may hold a pull request's files, nor PYTHON* variables are import paths.
+if ! about=$("$CIGUARD_PYTHON" -I - "$GITHUB_ACTION_PATH/requirements/run.txt" <<'PYTHON'
+import hashlib, pathlib, sys, sysconfig
+if sys.version_info < (3, 11):
+    sys.exit(1)
+print(sysconfig.get_config_var("SOABI"), hashlib.sha256(pathlib.Path(sys.argv[1]).read_bytes()).hexdigest())
+PYTHON
+); then
+    fail "$CIGUARD_PYTHON is not Python 3.11 or later" "Put actions/setup-python before this step, or set the input 'python'"
+fi
+if ! "$CIGUARD_PYTHON" -I -m pip --version >/dev/null; then
+    fail "$CIGUARD_PYTHON has no pip" "Put actions/setup-python before this step, or install the system's pip package"
+fi
+if [[ ! $CIGUARD_ARTIFACT_NAME =~ ^[A-Za-z0-9._-]*$ ]]; then
+    fail "The input 'artifact-name' has characters other than letters, digits, '.', '_' and '-'" "Change it"
+fi
+
+home=$(mktemp -d "$RUNNER_TEMP/ciguard-XXXXXXXX")
+{
+    echo "home=$home"
+    echo "packages=$RUNNER_TEMP/ciguard-packages"
+    echo "packages-key=ciguard-$RUNNER_OS-$RUNNER_ARCH-${about// /-}"
+    echo "artifact-name=${CIGUARD_ARTIFACT_NAME:-ciguard-session-$GITHUB_JOB-${home##*-}}"
+} >>"$GITHUB_OUTPUT"

@@ -1,0 +1,83 @@
+"""Uploads a directory as a workflow artifact, speaking to the runner's artifact service.
+
+The protocol is version 4 of the ``@actions/artifact`` package: CreateArtifact answers with an address, the zip is put
+there, FinalizeArtifact closes it. Left out: uploads in several blocks, retries, glob patterns, hidden files.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+SERVICE = "twirp/github.actions.results.api.v1.ArtifactService"
+
+
+def packed(directory: Path) -> bytes:
+    """A zip of every file under ``directory``."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(directory.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(directory))
+    return data.getvalue()
+
+
+def call(method: str, token: str, message: dict[str, Any]) -> dict[str, Any]:
+    """The service's answer to one call."""
+    request = urllib.request.Request(
+        f"{os.environ['ACTIONS_RESULTS_URL']}{SERVICE}/{method}",
+        data=json.dumps(message).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+    if not answer["ok"]:
+        raise SystemExit(f"{method} was refused: {answer}")
+    return answer
+
+
+def backend_ids(token: str) -> tuple[str, str]:
+    """The run's and the job's ids, which the runtime token carries in its scope ``Actions.Results:RUN:JOB``."""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    scope = next(scope for scope in claims["scp"].split() if scope.startswith("Actions.Results:"))
+    _, run, job = scope.split(":")
+    return run, job
+
+
+def main() -> None:
+    """Upload, and set the outputs of the real action."""
+    name = os.environ["ARTIFACT_NAME"]
+    directory = Path(os.environ["ARTIFACT_PATH"])
+    int(os.environ["ARTIFACT_RETENTION_DAYS"])
+    if not any(file.is_file() for file in directory.rglob("*")):
+        print(f"::warning::No files were found with the provided path: {directory}. No artifacts will be uploaded.")
+        return
+    data = packed(directory)
+    token = os.environ["ACTIONS_RUNTIME_TOKEN"]
+    run, job = backend_ids(token)
+    artifact = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job, "name": name}
+    created = call("CreateArtifact", token, {**artifact, "version": 4})
+    put = urllib.request.Request(
+        created["signedUploadUrl"], data=data, method="PUT", headers={"x-ms-blob-type": "BlockBlob"}
+    )
+    with urllib.request.urlopen(put, timeout=10):
+        pass
+    finalized = call("FinalizeArtifact", token, {**artifact, "size": str(len(data))})
+    number = finalized["artifactId"]
+    server, repository = os.environ["GITHUB_SERVER_URL"], os.environ["GITHUB_REPOSITORY"]
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as output:
+        output.write(f"artifact-id={number}\n")
+        output.write(f"artifact-url={server}/{repository}/actions/runs/{run}/artifacts/{number}\n")
+        output.write(f"artifact-digest={hashlib.sha256(data).hexdigest()}\n")
+
+
+if __name__ == "__main__":
+    main()
