@@ -142,6 +142,11 @@ def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolic
 
 def check_job(claims: Claims, job: Job) -> None:
     """Raise IdentityRefused unless ``claims`` speak of ``job``: another run's token, or a fork's, proves nothing."""
+    # In the pipeline of a fork's merge request project_* is the fork and job_project_* is where the job runs.
+    if job.forge is Forge.GITLAB and claims.get("job_project_id", claims.get("project_id")) != claims.get("project_id"):
+        raise IdentityRefused(
+            "the identity token is for a fork's change: its project_id and job_project_id differ", FORK_REMEDY
+        )
     for claim, field in JOB_CLAIMS[job.forge].items():
         expected = getattr(job, field)
         if claims.get(claim) != expected:
@@ -155,11 +160,6 @@ def check_job(claims: Claims, job: Job) -> None:
         raise IdentityRefused(
             f"the identity token's base_ref is {base[:200]!r}, the event payload's is {job.change.base_ref!r}",
             "do not change the event payload at GITHUB_EVENT_PATH",
-        )
-    # In the pipeline of a fork's merge request project_* is the fork and job_project_* is where the job runs.
-    if job.forge is Forge.GITLAB and claims.get("job_project_id", claims.get("project_id")) != claims.get("project_id"):
-        raise IdentityRefused(
-            "the identity token is for a fork's change: its project_id and job_project_id differ", FORK_REMEDY
         )
 
 
