@@ -1,0 +1,108 @@
+"""What a policy decides of one operation or result."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ciguard.decision import Action, Decision, Reason
+from ciguard.operation import Operation, OperationKind, Result, ResultKind
+from ciguard.policy import globs
+from ciguard.policy.matching import Matcher, Subject
+from ciguard.policy.models import ActionWord, Approval, Connection, Policy, Rule
+
+UNDECLARED_CONNECTION = "ciguard:undeclared-connection"
+RISK = "ciguard:risk"
+MAXIMAL_RISK = 100
+
+
+class Evaluator:
+    """A policy that is ready to decide; one serves a whole session."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._rules: dict[str, dict[str, list[Matcher]]] = {
+            name: _by_kind((*policy.rules, *rules))
+            for name, rules in (("", ()), *((name, c.rules) for name, c in policy.connections.items()))
+        }
+
+    def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
+        """Whether any rule looks at ``kind`` there. An undeclared connection is always watched: it is refused."""
+        return connection not in self._rules or bool(self._rules[connection].get(kind))
+
+    def decide(self, subject: Operation | Result) -> Decision:
+        """The decision: the most severe of what the matching rules and the risk thresholds ask for."""
+        if subject.connection not in self._rules:
+            declared = ", ".join(self._policy.connections) or "none"
+            text = f"The policy declares no connection {subject.connection!r}; it declares: {declared}."
+            return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
+        matchers = self._rules[subject.connection].get(subject.kind)
+        if not matchers:
+            return Decision(Action.ALLOW)
+        seen = Subject(subject)
+        return concluded([matcher.rule for matcher in matchers if matcher.matches(seen)], self._policy.approval)
+
+    def mask_spans(self, text: str, kind: OperationKind | ResultKind, connection: str) -> list[tuple[int, int, str]]:
+        """What rules with ``action: mask`` hide in a text of ``kind``: (start, end, rule id), in characters, sorted.
+
+        Spans never overlap: those that would are one span under the id of the first. An undeclared connection has no
+        masking, since everything over it is refused.
+        """
+        found = [
+            (start, end, matcher.rule.id)
+            for matcher in self._rules.get(connection, {}).get(kind, ())
+            if matcher.rule.action is ActionWord.MASK
+            for start, end in matcher.spans(text)
+        ]
+        merged: list[tuple[int, int, str]] = []
+        for start, end, rule in sorted(found, key=lambda span: span[:2]):
+            if merged and start < merged[-1][1]:
+                first = merged[-1]
+                merged[-1] = (first[0], max(first[1], end), first[2])
+            else:
+                merged.append((start, end, rule))
+        return merged
+
+
+def concluded(matched: Sequence[Rule], approval: Approval) -> Decision:
+    """The decision that follows when exactly the rules ``matched`` match."""
+    risks = [rule.risk for rule in matched if rule.risk]
+    risk = min(sum(risks), MAXIMAL_RISK)
+    reasons = [
+        Reason(rule.id, rule.reason or f"The rule {rule.id} of the policy matches.", rule.risk) for rule in matched
+    ]
+    asked = max((rule.action.action for rule in matched), default=Action.ALLOW)
+    threshold, name, bound = Action.ALLOW, "", 0
+    if risk >= approval.block_at:
+        threshold, name, bound = Action.BLOCK, "block_at", approval.block_at
+    elif risk >= approval.hold_at:
+        threshold, name, bound = Action.HOLD, "hold_at", approval.hold_at
+    if threshold > asked:
+        reasons.append(Reason(RISK, f"The risk is {arithmetic(risks)}, which reaches {name} {bound}."))
+    action = max(asked, threshold)
+    approvers: tuple[str, ...] = ()
+    if action is Action.HOLD:
+        named = [name for rule in matched if rule.action is ActionWord.HOLD for name in rule.approvers]
+        approvers = tuple(dict.fromkeys(named)) or approval.approvers
+    return Decision(action, risk, tuple(reasons), approvers)
+
+
+def arithmetic(risks: Sequence[int]) -> str:
+    """How ``risks`` add up, in words for people: ``40 + 30 = 70``."""
+    total = sum(risks)
+    text = f"{' + '.join(map(str, risks))} = {total}" if len(risks) > 1 else str(total)
+    return f"{text}, counted as {MAXIMAL_RISK}" if total > MAXIMAL_RISK else text
+
+
+def model_allowed(connection: Connection, model: str) -> bool:
+    """Whether ``connection`` may be asked for ``model``: any model when the policy has no ``models`` there."""
+    return connection.models is None or any(globs.matches(glob, model) for glob in connection.models)
+
+
+def _by_kind(rules: Sequence[Rule]) -> dict[str, list[Matcher]]:
+    by_kind: dict[str, list[Matcher]] = defaultdict(list)
+    for rule in rules:
+        matcher = Matcher(rule)
+        for kind in dict.fromkeys(rule.on):
+            by_kind[kind].append(matcher)
+    return dict(by_kind)

@@ -1,0 +1,98 @@
+"""Whether a rule matches what an agent does: every matcher of the rule looks at the same body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from ciguard.inspect.text_rules import TextRule, encoded
+from ciguard.operation import Json, Operation, OperationKind, Result, strings
+from ciguard.policy import globs
+from ciguard.policy.models import Rule
+
+_ARGUMENT_KINDS = frozenset({OperationKind.TOOL_CALL, OperationKind.COMMAND})
+
+
+class Subject:
+    """An operation or result with the texts that rules look at, each made once however many rules there are."""
+
+    def __init__(self, subject: Operation | Result) -> None:
+        self._subject = subject
+
+    @property
+    def tool(self) -> str:
+        """The name of the called tool; empty where none is called."""
+        name = self._subject.body.get("name", "")
+        return name if isinstance(name, str) else ""
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Every text of the body, and every argument list once more as one line: ``["rm", "-r"]`` as ``rm -r``."""
+        body = dict(self._subject.body)
+        texts = list(strings(body))
+        if self._subject.kind in _ARGUMENT_KINDS:
+            texts += _lines(body)
+        return texts
+
+    @cached_property
+    def encoded(self) -> list[bytes]:
+        """``texts`` as patterns read them."""
+        return [encoded(text) for text in self.texts]
+
+    @cached_property
+    def statements(self) -> frozenset[tuple[str, bool]]:
+        """The kinds of the SQL statements in ``texts``, each with whether it has a WHERE."""
+        from ciguard.inspect.sql import find_statements
+
+        return frozenset(
+            (statement.kind, statement.has_where) for text in self.texts for statement in find_statements(text)
+        )
+
+
+def _lines(value: Json) -> Iterator[str]:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            words = [word for word in item if isinstance(word, str)]
+            if len(words) > 1:
+                yield " ".join(words)
+            pending.extend(item)
+
+
+class Matcher:
+    """A rule that is ready to match; its patterns are compiled when a text first meets them."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._text = None if rule.text is None else TextRule(rule.text.regex, rule.text.keywords)
+
+    def matches(self, subject: Subject) -> bool:
+        """Whether every matcher of the rule matches; the cheapest is asked first."""
+        return self._matches_tool(subject) and self._matches_text(subject) and self._matches_sql(subject)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the rule's text matcher matches, in characters; none without one."""
+        return [] if self._text is None else self._text.spans(text)
+
+    def _matches_tool(self, subject: Subject) -> bool:
+        tool = self.rule.tool
+        if tool is None:
+            return True
+        return any(globs.matches(glob, subject.tool) for glob in tool.names) and not any(
+            globs.matches(glob, subject.tool) for glob in tool.except_
+        )
+
+    def _matches_text(self, subject: Subject) -> bool:
+        return self._text is None or self._text.found_in(subject.encoded)
+
+    def _matches_sql(self, subject: Subject) -> bool:
+        sql = self.rule.sql
+        if sql is None:
+            return True
+        return any(
+            kind in sql.statements or (not has_where and kind in sql.without_where)
+            for kind, has_where in subject.statements
+        )

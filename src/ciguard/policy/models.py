@@ -1,0 +1,435 @@
+"""The policy file, key by key. Unknown keys, loose types and empty values are errors.
+
+One model serves both for a document as written and for the composed policy that is enforced: composition empties
+``extends`` and ``identity.allow`` and states every parent's layer in ``identity.allow_layers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from ciguard.decision import Action
+from ciguard.operation import OperationKind
+from ciguard.policy.shapes import (
+    KINDS,
+    Approver,
+    ClaimValues,
+    ConnectionName,
+    Duration,
+    EgressPattern,
+    Glob,
+    IssuerUrl,
+    Keyword,
+    Kind,
+    Recipient,
+    Regex,
+    RuleId,
+    UpstreamUrl,
+    VariableName,
+    refusal,
+)
+
+VERSION = 1
+"""The newest version of the policy format that this ciguard reads."""
+
+NEVER = 101
+"""A threshold that no risk reaches."""
+
+
+class ConnectionType(StrEnum):
+    """The upstream APIs that this version serves."""
+
+    ANTHROPIC = "anthropic"
+    OPENAI = "openai"
+    GEMINI = "gemini"
+
+
+PUBLIC_UPSTREAMS = {
+    ConnectionType.ANTHROPIC: "https://api.anthropic.com",
+    ConnectionType.OPENAI: "https://api.openai.com",
+    ConnectionType.GEMINI: "https://generativelanguage.googleapis.com",
+}
+
+PLANNED_TYPES = frozenset({"http", "postgres", "kubernetes", "git", "ssh"})
+
+
+class IsolationLevel(StrEnum):
+    """How strongly the agent is kept from the credential and the network, strongest first."""
+
+    NAMESPACE = "namespace"
+    LANDLOCK = "landlock"
+    USER = "user"
+    NONE = "none"
+
+    @property
+    def strength(self) -> int:
+        """Greater is stronger."""
+        return -list(IsolationLevel).index(self)
+
+
+class ActionWord(StrEnum):
+    """An action as policies spell it."""
+
+    ALLOW = "allow"
+    MASK = "mask"
+    HOLD = "hold"
+    BLOCK = "block"
+
+    @property
+    def action(self) -> Action:
+        """The action of this word."""
+        return Action[self.name]
+
+
+class StatementKind(StrEnum):
+    """The SQL statements that a rule can name."""
+
+    DROP = "drop"
+    TRUNCATE = "truncate"
+    DELETE = "delete"
+    UPDATE = "update"
+    INSERT = "insert"
+    MERGE = "merge"
+    ALTER = "alter"
+    CREATE = "create"
+    GRANT = "grant"
+    REVOKE = "revoke"
+
+
+def _served(value: object) -> object:
+    if isinstance(value, str) and value in PLANNED_TYPES:
+        raise refusal(
+            f"connections of type {value} are not served by this version of ciguard",
+            f"remove this connection, or use one of: {', '.join(ConnectionType)}",
+        )
+    return ConnectionType(value) if isinstance(value, str) and value in set(ConnectionType) else value
+
+
+class Section(BaseModel):
+    """A mapping of the policy file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_alias=True, validate_by_name=False)
+
+
+class Identity(Section):
+    """Which jobs may start a session under this policy."""
+
+    audience: str = Field(
+        default="ciguard", min_length=1, description="The audience that the job's identity token must carry."
+    )
+    issuers: tuple[IssuerUrl, ...] = Field(
+        default=(),
+        description="Token issuers to trust besides the public ones, for example a GitHub Enterprise or GitLab server. "
+        "Plain http only on loopback.",
+    )
+    allow: tuple[Annotated[Mapping[str, ClaimValues], Field(min_length=1)], ...] = Field(
+        default=(),
+        description="Who may start a session: any one of these entries must match. In an entry every claim must match "
+        "one of its values; * in a value stands for any characters.",
+        examples=[[{"repository": "acme/shop", "event_name": ["pull_request", "workflow_dispatch"]}]],
+    )
+    allow_layers: tuple[tuple[Annotated[Mapping[str, ClaimValues], Field(min_length=1)], ...], ...] = Field(
+        default=(),
+        description="Several lists like allow, of which each must match. Composition writes it: one list for each "
+        "policy that has an allow list.",
+    )
+
+
+class Credential(Section):
+    """Where the guard gets the credential of a connection. The agent never sees it."""
+
+    env: VariableName = Field(
+        description="The variable of the guard's own environment that holds the credential: its name, never its value.",
+        examples=["ANTHROPIC_API_KEY"],
+    )
+
+
+class ConnectionLimits(Section):
+    """What a session may use up over one connection."""
+
+    requests: int | None = Field(default=None, ge=1, description="Requests in a session; no limit when absent.")
+    output_tokens: int | None = Field(
+        default=None, ge=1, description="Tokens that models may produce in a session; no limit when absent."
+    )
+    request_bytes: int = Field(default=33_554_432, ge=1, description="The largest request body, in bytes.")
+
+
+class TextMatcher(Section):
+    """Looks at every text of the body, keys of objects included. One regex or one keyword that matches is enough."""
+
+    regex: tuple[Regex, ...] = Field(
+        default=(),
+        description="Regular expressions (RE2 syntax: no look-around, no backreferences), searched anywhere.",
+    )
+    keywords: tuple[Keyword, ...] = Field(default=(), description="Whole words or phrases, upper or lower case.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> TextMatcher:
+        if not self.regex and not self.keywords:
+            raise refusal("a text matcher needs something to look for", "give it regex or keywords")
+        return self
+
+
+class ToolMatcher(Section):
+    """Looks at the name of the called tool."""
+
+    names: tuple[Glob, ...] = Field(
+        default=("*",), min_length=1, description="Names of tools; * stands for any characters."
+    )
+    except_: tuple[Glob, ...] = Field(default=(), alias="except", description="Names of tools that are left out.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> ToolMatcher:
+        if not self.model_fields_set:
+            raise refusal("a tool matcher needs something to look for", "give it names or except")
+        return self
+
+
+class SqlMatcher(Section):
+    """Looks for SQL statements in every text of the body, for example in the argument of a psql command."""
+
+    statements: tuple[StatementKind, ...] = Field(default=(), description="Statements that match wherever they appear.")
+    without_where: tuple[Literal[StatementKind.DELETE, StatementKind.UPDATE], ...] = Field(
+        default=(), description="Statements that match when they have no WHERE."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> SqlMatcher:
+        if not self.statements and not self.without_where:
+            raise refusal("an sql matcher needs something to look for", "give it statements or without_where")
+        return self
+
+
+class Rule(Section):
+    """Something to look for, and what follows when it is there. All matchers of a rule must match."""
+
+    id: RuleId = Field(description="The name of the rule, unique in the composed policy.")
+    reason: str = Field(
+        default="", description="A sentence for the agent and for reviewers: why this matters, what to do instead."
+    )
+    on: tuple[Kind, ...] = Field(min_length=1, description="The operations and results that the rule looks at.")
+    text: TextMatcher | None = Field(default=None, description="Matches texts.")
+    tool: ToolMatcher | None = Field(default=None, description="Matches the names of tools; only for on: [tool_call].")
+    sql: SqlMatcher | None = Field(default=None, description="Matches SQL statements.")
+    action: ActionWord = Field(
+        default=ActionWord.ALLOW,
+        description="allow only adds the risk; mask hides what text matches; hold asks a human; block refuses.",
+    )
+    risk: int = Field(default=0, ge=0, le=100, description="Points that the rule adds to the risk of what it matches.")
+    approvers: tuple[Approver, ...] = Field(
+        default=(), description="Who may release what this rule holds; approval.approvers when absent."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Rule:
+        if self.text is None and self.tool is None and self.sql is None:
+            raise refusal(f"rule {self.id} matches nothing", "give it a matcher: text, tool or sql")
+        if self.tool is not None and set(self.on) != {OperationKind.TOOL_CALL}:
+            raise refusal(
+                f"rule {self.id} looks at the name of a tool, which only a tool_call has",
+                "write on: [tool_call], and a second rule for the other kinds",
+                at=("tool",),
+            )
+        if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or self.sql is not None):
+            raise refusal(
+                f"rule {self.id} masks, which takes a text matcher and no other",
+                "give it text: {regex: [...]} or text: {keywords: [...]}; what that matches is masked",
+                at=("action",),
+            )
+        return self
+
+
+class Connection(Section):
+    """A model API that the agent may reach through the guard."""
+
+    type: Annotated[ConnectionType, BeforeValidator(_served)] = Field(description="The API that the upstream speaks.")
+    credential: Credential = Field(description="Where the guard gets the credential for the upstream.")
+    upstream: UpstreamUrl = Field(
+        default_factory=lambda data: PUBLIC_UPSTREAMS[data["type"]],
+        description="The base URL of the API; the type's public one when absent. No trailing slash is needed.",
+        examples=["https://gateway.example.com/anthropic"],
+    )
+    models: tuple[Glob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The models that may be asked for; * stands for any characters. Any model when absent.",
+        examples=[["claude-*"]],
+    )
+    limits: ConnectionLimits = Field(default=ConnectionLimits(), description="What a session may use up.")
+    rules: tuple[Rule, ...] = Field(
+        default=(), description="Rules for this connection alone, besides the general ones."
+    )
+
+
+class Approval(Section):
+    """When an operation is held or blocked because of its risk, and who may release it."""
+
+    hold_at: int = Field(default=60, ge=1, le=NEVER, description="Hold at this risk and above; 101 is never reached.")
+    block_at: int = Field(default=90, ge=1, le=NEVER, description="Block at this risk and above; 101 is never reached.")
+    approvers: tuple[Approver, ...] = Field(
+        default=(), description="Who may release what is held, unless the rule says."
+    )
+    timeout: Duration = Field(
+        default="30m", description="How long to wait for a verdict before refusing: 90s, 30m, 2h."
+    )
+
+    @property
+    def timeout_seconds(self) -> int:
+        """The timeout in seconds."""
+        return int(self.timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.timeout[-1]]
+
+
+class Isolation(Section):
+    """How strongly the agent must be kept from the credential and the network."""
+
+    require: IsolationLevel = Field(
+        default=IsolationLevel.LANDLOCK,
+        description="The weakest level that is acceptable; below it the session does not start.",
+    )
+    prefer: Literal["auto", "namespace", "landlock", "user", "none"] = Field(
+        default="auto", description="The level to use; auto takes the strongest that the machine offers."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Isolation:
+        if self.prefer != "auto" and IsolationLevel(self.prefer).strength < self.require.strength:
+            raise refusal(
+                f"isolation prefers {self.prefer}, which is weaker than the required {self.require}",
+                "write prefer: auto, or a level at least as strong as require",
+                at=("prefer",),
+            )
+        return self
+
+
+class Egress(Section):
+    """Where the agent may connect besides the connections."""
+
+    allow: tuple[EgressPattern, ...] = Field(
+        default=(),
+        description="Hosts, or hosts with a port; *.example.org stands for every host below example.org. "
+        "Nothing when absent.",
+        examples=[["packages.example.com", "*.example.org:443"]],
+    )
+
+
+class Audit(Section):
+    """Who can open the originals of what was masked."""
+
+    recipients: tuple[Recipient, ...] = Field(
+        default=(), description="age recipients or SSH public keys of the auditors; no originals are kept when absent."
+    )
+
+
+class SessionLimits(Section):
+    """When the guard ends a session."""
+
+    refusals_in_a_row: int = Field(
+        default=10, ge=1, description="Refusals without anything allowed between them after which the session ends."
+    )
+
+
+class Example(Section):
+    """What the policy must decide of an operation; ciguard policy test runs it."""
+
+    operation: Mapping[str, Mapping[str, JsonValue]] = Field(
+        description="One operation or result: {kind: body}.",
+        examples=[{"tool_call": {"name": "Bash", "input": {"command": "git status"}}}],
+    )
+    connection: str = Field(default="", description="The connection that it goes over; none when absent.")
+    expect: ActionWord = Field(description="The decision.")
+    rules: tuple[str, ...] = Field(default=(), description="Rules that must be among the reasons.")
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> Example:
+        if len(self.operation) != 1 or next(iter(self.operation)) not in KINDS:
+            raise refusal(
+                "an example has exactly one operation",
+                f"write operation: {{kind: body}} where kind is one of: {', '.join(KINDS)}",
+                at=("operation",),
+            )
+        return self
+
+
+class Policy(Section):
+    """A ciguard policy: what an agent may do in a CI job."""
+
+    version: Literal[1] = Field(description="The version of the policy format.")
+    extends: tuple[str, ...] = Field(
+        default=(),
+        description="Policies to start from: presets (ciguard:observe, ciguard:standard, ciguard:strict) and files, "
+        "relative to this one. This file can tighten what it extends, never loosen it.",
+        examples=[["ciguard:standard"]],
+    )
+    identity: Identity = Field(default=Identity(), description="Which jobs may start a session.")
+    connections: Mapping[ConnectionName, Connection] = Field(
+        default={}, description="The model APIs that the agent may reach, by name; what is not named is refused."
+    )
+    rules: tuple[Rule, ...] = Field(default=(), description="Rules for everything that the agent does and gets.")
+    approval: Approval = Field(default=Approval(), description="Thresholds of risk, and who releases held operations.")
+    isolation: Isolation = Field(default=Isolation(), description="How strongly the agent must be isolated.")
+    egress: Egress = Field(default=Egress(), description="Where the agent may connect besides the connections.")
+    audit: Audit = Field(default=Audit(), description="Who can open the originals of what was masked.")
+    limits: SessionLimits = Field(default=SessionLimits(), description="When the guard ends a session.")
+    env: tuple[VariableName, ...] = Field(
+        default=(), description="Names of variables that are passed on to the agent besides the ordinary ones."
+    )
+    secrets: tuple[VariableName, ...] = Field(
+        default=(), description="Names of variables of the guard's environment whose values are masked everywhere."
+    )
+    tests: tuple[Example, ...] = Field(
+        default=(), description="Examples with their decisions; ciguard policy test runs them."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Policy:
+        seen: set[str] = set()
+        for place, rule in self.placed_rules():
+            if rule.id in seen:
+                raise refusal(f"there are two rules {rule.id}", "give each rule an id of its own", at=(*place, "id"))
+            seen.add(rule.id)
+        credentials = {connection.credential.env for connection in self.connections.values()}
+        for index, name in enumerate(self.env):
+            if name in credentials:
+                raise refusal(
+                    f"{name} is the credential of a connection and must not reach the agent",
+                    "remove it from env: the guard gives the agent a token of its own",
+                    at=("env", index),
+                )
+        return self
+
+    def placed_rules(self) -> list[tuple[tuple[str | int, ...], Rule]]:
+        """Every rule with its path in the document: the general ones, then those of each connection."""
+        placed: list[tuple[tuple[str | int, ...], Rule]] = [
+            (("rules", index), rule) for index, rule in enumerate(self.rules)
+        ]
+        for name, connection in self.connections.items():
+            placed += [(("connections", name, "rules", index), rule) for index, rule in enumerate(connection.rules)]
+        return placed
+
+    @cached_property
+    def text(self) -> str:
+        """The policy as YAML with every default spelled out, without its examples; the same for equal policies."""
+        from ciguard.policy.yaml_text import dump
+
+        return dump(self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"extends", "tests"}))
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and the digest of ``text`` in hexadecimal."""
+        import hashlib
+
+        return f"sha256:{hashlib.sha256(self.text.encode()).hexdigest()}"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of policy files, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Policy.model_json_schema(by_alias=True),
+        "title": "ciguard policy",
+    }
