@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -35,6 +36,9 @@ Claims that are lists, objects, fractions or null are left out: no policy entry 
 
 TOKEN_LIMIT = 64 * 1024
 """Characters of a token; GitLab's grow with the groups of the user."""
+
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+"""A compact JWS (RFC 7515, 7.1), whose base64url has no padding (2): a token has one spelling, and so one digest."""
 
 LEEWAY = timedelta(seconds=60)
 """How far the clocks of the issuer and this machine may differ."""
@@ -100,20 +104,20 @@ def unverified_issuer(token: str) -> str:
 def _split(token: str) -> tuple[dict[str, Json], bytes]:
     if len(token) > TOKEN_LIMIT:
         raise IdentityRefused(f"the identity token is longer than {TOKEN_LIMIT} characters", OTHER_TOKEN)
-    parts = token.split(".")
-    if len(parts) != 3:
+    if not COMPACT.fullmatch(token):
         raise IdentityRefused("the identity token is not a signed JWT", OTHER_TOKEN)
-    header = _members(_decoded(parts[0]), "header")
+    encoded_header, encoded_payload, _ = token.split(".")
+    header = _members(_decoded(encoded_header), "header")
     # RFC 7515, 4.1.11: a reader that does not understand a critical parameter must reject the token.
     if "crit" in header or "b64" in header:
         raise IdentityRefused("the identity token's header demands extensions", OTHER_TOKEN)
-    return header, _decoded(parts[1])
+    return header, _decoded(encoded_payload)
 
 
 def _decoded(part: str) -> bytes:
     try:
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+    except binascii.Error:
         raise IdentityRefused("the identity token is not a signed JWT", OTHER_TOKEN) from None
 
 

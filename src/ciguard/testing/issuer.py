@@ -76,19 +76,19 @@ class Issuer:
         }
         self._generation = 0
         self._private: dict[str, tuple[str, RSAPrivateKey | EllipticCurvePrivateKey]] = {}
+        self.rotate()
+
+    @property
+    def url(self) -> str:
+        """The issuer's name and address, while it is entered."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="issuer", daemon=True
         )
-        self.rotate()
-
-    @property
-    def url(self) -> str:
-        """The issuer's name and address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
