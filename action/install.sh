@@ -8,6 +8,9 @@
 set -euo pipefail
 source "${BASH_SOURCE[0]%/*}/fail.sh"
 
+# See prepare.sh.
+unset "${!PYTHON@}"
+
 lock=$GITHUB_ACTION_PATH/requirements/run.txt
 pip=("$CIGUARD_PYTHON" -I -m pip --disable-pip-version-check --no-input --quiet)
 

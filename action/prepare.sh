@@ -11,7 +11,9 @@
 set -euo pipefail
 source "${BASH_SOURCE[0]%/*}/fail.sh"
 
-# -I everywhere: neither the workspace, which may hold a pull request's files, nor PYTHON* variables are import paths.
+# Python takes no modules from the workspace, which may hold a pull request's files: neither by itself (-I) nor because
+# the job has a PYTHONPATH (pip starts Python anew, without -I).
+unset "${!PYTHON@}"
 if ! about=$("$CIGUARD_PYTHON" -I - "$GITHUB_ACTION_PATH/requirements/run.txt" <<'PYTHON'
 import hashlib, pathlib, sys, sysconfig
 if sys.version_info < (3, 11):
