@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ciguard.operation import Json
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, check_fields
 
 GENESIS = "0" * 64
 """What the first line names as its predecessor."""
@@ -29,6 +29,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 CHAIN_KEYS = frozenset({"seq", "time", "type", "previous"})
 """The keys that the chain itself gives to every event."""
 
+_TYPES = frozenset(kind.value for kind in EventType)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
@@ -86,6 +87,11 @@ def link(position: Position, event: EventType, time: str, fields: Mapping[str, J
     return line, Position(position.count + 1, hashlib.sha256(line).hexdigest())
 
 
+def own_fields(event: Mapping[str, Json]) -> dict[str, Json]:
+    """The fields of ``event`` that are its own, without those of the chain."""
+    return {key: value for key, value in event.items() if key not in CHAIN_KEYS}
+
+
 class ChainReader:
     """Reads the lines of a log in order. ``damage`` is the first thing wrong, ``position`` the end of what holds."""
 
@@ -95,19 +101,20 @@ class ChainReader:
         self._line = 0
 
     def feed(self, line: bytes) -> dict[str, Json] | None:
-        """The event of the next line (bytes without newline), or None when it is not one; see ``damage`` for why.
+        """The event of the next line (bytes without newline), or None when it is not a whole event; see ``damage``.
 
         Lines after the first damage are still parsed, so that they can be shown, but nothing vouches for them.
         """
         self._line += 1
         event, what = _parse(line)
+        malformed = what or _malformed(event)
         if self.damage is None:
-            what = what or _misplaced(event, self.position)
+            what = malformed or _misplaced(event, self.position)
             if what:
                 self.report(what)
             else:
                 self.position = Position(self.position.count + 1, hashlib.sha256(line).hexdigest())
-        return event or None
+        return None if malformed else event
 
     def report(self, what: str) -> None:
         """Note ``what`` is wrong with the line at hand, unless something was wrong before."""
@@ -147,17 +154,26 @@ def _parse(line: bytes) -> tuple[dict[str, Json], str]:
     return event, "" if spelt == line else "the line is not in canonical form"
 
 
-def _misplaced(event: Mapping[str, Json], position: Position) -> str:
-    seq = event.get("seq")
-    if type(seq) is not int or seq != position.count:
-        return f"seq is {_brief(seq)}, expected {position.count}: events were removed, inserted or moved"
-    if event.get("previous") != position.head:
-        return "previous is not the hash of the line before: an event was changed, removed, inserted or moved"
-    if event.get("type") not in set(EventType):
+def _malformed(event: Mapping[str, Json]) -> str:
+    if type(event.get("seq")) is not int:
+        return "seq is not an integer"
+    if event.get("type") not in _TYPES:
         return f"the event type {_brief(event.get('type'))} is not known"
     time = event.get("time")
     if not isinstance(time, str) or not _is_time(time):
         return "time is not an RFC 3339 time in UTC with milliseconds"
+    try:
+        check_fields(EventType(str(event["type"])), own_fields(event))
+    except ValueError as error:
+        return f"the fields are not those of {event['type']}: {ascii(str(error))[1:-1][:200]}"
+    return ""
+
+
+def _misplaced(event: Mapping[str, Json], position: Position) -> str:
+    if event["seq"] != position.count:
+        return f"seq is {_brief(event['seq'])}, expected {position.count}: events were removed, inserted or moved"
+    if event.get("previous") != position.head:
+        return "previous is not the hash of the line before: an event was changed, removed, inserted or moved"
     return ""
 
 

@@ -2,39 +2,142 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ciguard.errors import SessionDamaged, UsageError
 from ciguard.operation import Json
-from ciguard.session.chain import Damage, Position
+from ciguard.session.chain import ChainReader, Damage, Position
+from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
+from ciguard.session.event import EventType
 from ciguard.session.manifest import Completeness
+from ciguard.session.objects import MAX_BODY_BYTES, DamagedObjectError, expand, object_path
+
+MAX_LOG_BYTES = 256 * 1024 * 1024
+"""An events.jsonl larger than this is not read."""
+
+MAX_MANIFEST_BYTES = 1024 * 1024
+"""A manifest.json larger than this is not read."""
+
+MAX_OBJECT_FILE_BYTES = MAX_BODY_BYTES + 1024 * 1024
+"""A stored object larger than this is not read: compression does not make a body that much longer."""
+
+DAMAGE_REMEDY = "download the session again; if it still does not hold, do not rely on what it says"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as its directory tells it. ``damage`` is the first break of the hash chain, ``position`` what holds."""
+    """A session as its directory tells it; ``ciguard session verify`` says whether to believe it.
+
+    ``events`` are the whole events of the log in order, each with its fields checked against its type. ``damage`` is
+    the first thing wrong with the log, and ``position`` the end of what holds before it. ``manifest`` is None when
+    there is none that can be read. ``unfinished`` names the responses that were still being streamed.
+    """
 
     directory: Path
     manifest: Mapping[str, Json] | None
-    events: tuple[dict[str, Json], ...]
+    events: tuple[dict[str, Any], ...]
     position: Position
     damage: Damage | None
     completeness: Completeness
+    unfinished: tuple[str, ...]
 
     def body(self, digest: str) -> bytes:
         """The body with ``digest``. Raises ``SessionDamaged`` when it is missing or is not that body."""
-        raise NotImplementedError
+        name = object_path(digest)
+        try:
+            return expand(read_file(self.directory, name, MAX_OBJECT_FILE_BYTES), digest)
+        except FileNotFoundError:
+            raise SessionDamaged(f"{name} is missing", DAMAGE_REMEDY) from None
+        except DamagedObjectError as error:
+            raise SessionDamaged(f"{name} {error}", DAMAGE_REMEDY) from None
+        except UnreadableError as error:
+            raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
+
+    def content(self, digest: str) -> Json:
+        """The JSON value in the body with ``digest``. Raises ``SessionDamaged`` when there is none."""
+        try:
+            value: Json = json.loads(self.body(digest))
+        except (ValueError, RecursionError):
+            raise SessionDamaged(f"{object_path(digest)} does not hold JSON", DAMAGE_REMEDY) from None
+        return value
+
+    def unfinished_response(self, name: str) -> bytes:
+        """What was forwarded of the unfinished response ``name``. Raises ``SessionDamaged``."""
+        try:
+            return read_file(self.directory, f"partial/{name}", MAX_BODY_BYTES)
+        except (FileNotFoundError, UnreadableError):
+            raise SessionDamaged(f"partial/{name!a} cannot be read", DAMAGE_REMEDY) from None
 
 
 def open_session(path: Path) -> Session:
-    """Read the session in directory ``path``. Raises ``UsageError`` when it holds none."""
-    raise NotImplementedError
+    """Read the session in directory ``path``.
+
+    A log that ends within a line is read up to its last whole line. Raises ``UsageError`` when ``path`` holds no
+    session, and ``SessionDamaged`` when it cannot be read within the limits of this module.
+    """
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is not a directory", "give the session's directory; unpack a downloaded archive first"
+        )
+    try:
+        listing = list_entries(path)
+        log = read_file(path, "events.jsonl", MAX_LOG_BYTES)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} holds no session: there is no events.jsonl",
+            "give the directory that ciguard run printed, or the unpacked artifact",
+        ) from None
+    except UnreadableError as error:
+        raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
+    *lines, rest = log.split(b"\n")
+    reader = ChainReader()
+    events = [event for line in lines if (event := reader.feed(line)) is not None]
+    manifest = _manifest(path)
+    unfinished = _unfinished(listing)
+    completeness = Completeness.COMPLETE
+    if rest or manifest is None or not events or events[-1]["type"] != EventType.SESSION_FINISHED:
+        completeness = Completeness.CUT_OFF
+    elif unfinished:
+        completeness = Completeness.UNFINISHED_RESPONSES
+    return Session(path, manifest, tuple(events), reader.position, reader.damage, completeness, unfinished)
 
 
-def request_parts(events: Sequence[Mapping[str, Json]], seq: int) -> list[tuple[str, str]]:
+def request_parts(events: Sequence[Mapping[str, Any]], seq: int) -> list[tuple[str, str]]:
     """The (label, digest) of every part of the request recorded as event ``seq``, in order.
 
     Raises ``SessionDamaged`` when its parts refer to what is not there.
     """
-    raise NotImplementedError
+    # Requests build on each other in long chains, so they are walked back and put together in a loop.
+    pending: list[Mapping[str, Any]] = []
+    wanted: int | None = seq
+    while wanted is not None:
+        if not 0 <= wanted < len(events) or events[wanted]["type"] != EventType.REQUEST:
+            raise SessionDamaged(f"event {wanted} is not a request, but request {seq} builds on it", DAMAGE_REMEDY)
+        parts = events[wanted]["parts"]
+        if parts["base"] is not None and parts["base"] >= wanted:
+            raise SessionDamaged(f"request {wanted} builds on a later one", DAMAGE_REMEDY)
+        pending.append(parts)
+        wanted = parts["base"]
+    whole: list[tuple[str, str]] = []
+    for parts in reversed(pending):
+        if parts["keep"] > len(whole):
+            raise SessionDamaged(f"request {seq} keeps more parts than there are", DAMAGE_REMEDY)
+        del whole[parts["keep"] :]
+        whole += [(label, digest) for label, digest in parts["add"]]
+    return whole
+
+
+def _manifest(path: Path) -> Mapping[str, Json] | None:
+    try:
+        manifest = json.loads(read_file(path, "manifest.json", MAX_MANIFEST_BYTES))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _unfinished(listing: Listing) -> tuple[str, ...]:
+    return tuple(name.removeprefix("partial/") for name in listing.files if name.startswith("partial/"))
