@@ -11,6 +11,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """A full commit id, SHA-1 or SHA-256."""
 
 DIGITS = re.compile(r"[0-9]{1,20}")
+POSITIVE = re.compile(r"[1-9][0-9]{0,18}")
 WORD = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,255}")
 REF = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\-][^\x00-\x20\x7f~^:?*\[\\]{0,1023}")
 PATH = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+){1,24}")

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from ciguard.errors import IdentityRefused
 from ciguard.forge.environment import (
-    BROKEN_ENVIRONMENT,
     COMMIT,
     DIGITS,
     PATH,
+    POSITIVE,
     REF,
     URL,
     WORD,
@@ -75,13 +75,10 @@ def job(environ: Mapping[str, str]) -> Job:
 
 
 def _change(environ: Mapping[str, str], sha: str) -> ChangeRequest:
-    number = int(required(environ, "CI_MERGE_REQUEST_IID", DIGITS))
-    if number < 1:
-        raise IdentityRefused("CI_MERGE_REQUEST_IID in the job's environment is malformed", BROKEN_ENVIRONMENT)
     target = required(environ, "CI_MERGE_REQUEST_PROJECT_ID", DIGITS)
     source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
     return ChangeRequest(
-        number=number,
+        number=int(required(environ, "CI_MERGE_REQUEST_IID", POSITIVE)),
         base_ref=required(environ, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", REF),
         # Only pipelines for merged results have the two branch SHAs. CI_MERGE_REQUEST_DIFF_BASE_SHA is no substitute:
         # it is where the source branch forked off, which the author of the change chooses.

@@ -43,7 +43,10 @@ CHECK_OUT = "check out the repository before ciguard runs (actions/checkout on G
 
 @dataclass(frozen=True, slots=True)
 class WorkingTree:
-    """Policies from the working tree: relative paths start at ``workspace`` and must stay within ``root``."""
+    """Policies from the working tree: paths start at ``workspace``, and what is named within ``root`` must be there.
+
+    An absolute path may name a file of the machine, such as an organisation's policy on its own runners.
+    """
 
     workspace: Path
     root: Path
@@ -52,8 +55,10 @@ class WorkingTree:
         """The text of the file; FileNotFoundError when there is none, PolicyError when it may not be used."""
         if "\0" in path:
             raise PolicyError("this is not a path", "name a file", file=repr(path))
-        target = Path(os.path.realpath(Path(self.workspace, path)))
-        if not Path(path).is_absolute() and not target.is_relative_to(self.root):
+        named = Path(os.path.normpath(Path(self.workspace, path)))
+        target = Path(os.path.realpath(named))
+        within = not Path(path).is_absolute() or any(map(named.is_relative_to, (self.root, self.workspace)))
+        if within and not target.is_relative_to(self.root):
             raise PolicyError(
                 "the path leaves the repository, by itself or through a symbolic link",
                 "put the policy into the repository as an ordinary file",
