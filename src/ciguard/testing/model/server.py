@@ -49,6 +49,7 @@ class LoopbackModel:
         self._service = Service(script, frozenset(api_keys), chunk, id_source())
         self._faults = faults
         self._port = port
+        self._left = asyncio.Event()
         self._failures: list[Exception] = []
         self._runner = web.ServerRunner(
             web.Server(self._serve, handler_cancellation=True, auto_decompress=False, access_log=None),
@@ -67,6 +68,11 @@ class LoopbackModel:
         await self._runner.cleanup()
         if self._failures and kind is None:
             raise self._failures[0]
+
+    async def until_abandoned(self) -> ReceivedRequest:
+        """Wait until a client has left before its answer was whole, and say which request that was."""
+        await self._left.wait()
+        return self.abandoned[-1]
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         dialect = dialect_of(urlsplit(request.path_qs), request.headers)
@@ -92,6 +98,7 @@ class LoopbackModel:
             return await _write(request, answer)
         except (asyncio.CancelledError, ConnectionError):
             self.abandoned.append(received)
+            self._left.set()
             raise
 
 
