@@ -81,3 +81,15 @@ class PolicyError(CiguardError):
         self.file = file
         self.line = line
         self.column = column
+
+
+class CommandNotExecutable(CiguardError):
+    """The command to guard cannot be executed; the code is the one that shells use."""
+
+    exit_code = 126
+
+
+class CommandNotFound(CiguardError):
+    """The command to guard does not exist; the code is the one that shells use."""
+
+    exit_code = 127

@@ -22,7 +22,7 @@ def usage() -> str:
     """The text of ``ciguard --help``."""
     lines = ["usage: ciguard COMMAND [ARGUMENTS]", "", "Guards AI coding agents inside CI jobs.", "", "commands:"]
     lines += [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
-    lines += ["", "ciguard COMMAND --help explains a command, with an example.", "ciguard --version prints the version."]
+    lines += ["", "ciguard COMMAND --help explains a command, with an example.", "ciguard --version prints the version"]
     return "\n".join(lines)
 
 

@@ -1,0 +1,32 @@
+"""Asking a human about a held operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ciguard.decision import Decision
+from ciguard.operation import Operation, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of asking: released or not, and why, in a sentence that the agent is told."""
+
+    released: bool
+    reason: str
+
+
+class Approver(Protocol):
+    """Somebody, or something, that can release what the policy holds."""
+
+    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+        """The verdict on ``subject``, which ``decision`` holds; waits as long as the policy lets it."""
+
+
+class Nobody:
+    """There is nobody to ask: what is held is refused, and says so."""
+
+    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+        """See :meth:`Approver.ask`."""
+        return Verdict(released=False, reason="It is held for approval, but there is nobody to ask in this session.")

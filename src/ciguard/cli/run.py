@@ -1,0 +1,136 @@
+"""``ciguard run``: guard a command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ciguard.errors import UsageError
+
+if TYPE_CHECKING:
+    from ciguard.guard.judge import Notice
+    from ciguard.guard.session import Outcome
+    from ciguard.report.paint import Painter
+
+EPILOG = """\
+example:
+  ciguard run --identity none -- claude -p "fix the failing test"
+
+The agent gets no credential: the guard holds it, and the agent talks to the guard with a token that is worth nothing
+elsewhere. ANTHROPIC_BASE_URL, OPENAI_BASE_URL, GOOGLE_GEMINI_BASE_URL and the matching keys are set for it.
+
+exit status: the command's own, unless the guard must fail: 64 usage, 69 isolation, 70 guard failure, 71 credential,
+74 recording, 76 stopped after too many refusals, 77 identity, 78 policy, 126 and 127 command cannot be run.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"{self.prog} --help explains the command, with an example")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``ciguard run ARGUMENTS`` and return its exit status."""
+    options = _parser().parse_args(arguments)
+    argv = tuple(options.command[1:] if options.command[:1] == ["--"] else options.command)
+    if not argv:
+        raise UsageError("there is no command to run", 'name one after --: ciguard run -- claude -p "fix the bug"')
+    from ciguard.guard.session import new_session_directory, plan, run_guarded
+    from ciguard.identity.establish import IdentityMode
+
+    environ = dict(os.environ)
+    planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
+    directory = options.session_dir or new_session_directory(environ)
+    paint = _painter()
+    outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
+    _publish(outcome, environ, paint)
+    if options.json:
+        print(json.dumps(_summary(outcome), sort_keys=True))
+    if outcome.failure:
+        raise outcome.failure
+    return outcome.status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ciguard run",
+        usage="ciguard run [options] -- COMMAND [ARGUMENTS]",
+        description="Guard a command: start a guard, run the command so that it reaches models only through it, "
+        "and record the session.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--policy", default=".ciguard.yml", metavar="F", help="the policy file (default: .ciguard.yml)")
+    parser.add_argument(
+        "--session-dir",
+        type=Path,
+        metavar="D",
+        help="where to record; must not exist yet (default: printed at the end)",
+    )
+    parser.add_argument(
+        "--identity",
+        choices=("auto", "none"),
+        default="auto",
+        help="auto verifies the CI job that this runs in; none is for outside of CI, and marks the session unverified",
+    )
+    parser.add_argument(
+        "--base-ref", metavar="REF", help="read the policy from this branch of origin, or from this commit"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON summary as the last line of standard output")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _painter() -> Painter:
+    from ciguard.report.paint import coloured, plain
+
+    return coloured if sys.stderr.isatty() and "NO_COLOR" not in os.environ else plain
+
+
+def _announce(notice: Notice, paint: Painter) -> None:
+    """Say on the spot what was held or blocked; the log of a CI job is watched while it grows."""
+    from ciguard.decision import Action
+    from ciguard.report.paint import Span, Tone
+
+    tone = Tone.BAD if notice.action is Action.BLOCK else Tone.WARNING
+    word = "blocked" if notice.action is Action.BLOCK else "held"
+    line = (Span("ciguard  ", Tone.FAINT), Span(f"{word}  ", tone), Span(f"{notice.subject}  "))
+    print(paint((*line, Span(", ".join(notice.rules), Tone.FAINT))), file=sys.stderr)
+
+
+def _publish(outcome: Outcome, environ: Mapping[str, str], paint: Painter) -> None:
+    from ciguard.report.closing import closing
+    from ciguard.session.reading import open_session
+
+    session = open_session(outcome.directory)
+    print(file=sys.stderr)
+    for line in closing(session):
+        print(paint(line), file=sys.stderr)
+    if environ.get("GITHUB_ACTIONS") == "true":
+        from ciguard.forge.github_files import add_summary, set_outputs
+        from ciguard.report.summary import render
+
+        add_summary(environ, render(session))
+        set_outputs(environ, {name.replace("_", "-"): str(value) for name, value in _summary(outcome).items()})
+
+
+def _summary(outcome: Outcome) -> dict[str, str | int]:
+    """What ``--json`` prints; the action's outputs have the same names with hyphens."""
+    from ciguard.guard.session import LEVEL
+
+    return {
+        "session_dir": str(outcome.directory),
+        "session_id": outcome.session,
+        "outcome": outcome.words,
+        "exit_status": outcome.status,
+        "isolation_level": LEVEL.value,
+        "operations": outcome.counts.operations,
+        "masked": outcome.counts.masked,
+        "held": outcome.counts.held,
+        "blocked": outcome.counts.blocked,
+    }

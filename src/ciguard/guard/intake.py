@@ -1,0 +1,217 @@
+"""Requests on their way in: masked, read for what is new, judged, recorded.
+
+Agents resend the whole conversation with every request, so every part of a request is remembered by its bytes: a part
+that was seen before is neither parsed nor masked nor stored again. Within new parts, texts that were seen before are
+not judged again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ciguard.codecs.answer import list_of, masked_value, object_of
+from ciguard.codecs.codec import Codec, Saying, SayingKind
+from ciguard.codecs.document import Document, Part, dump, parse
+from ciguard.decision import Action
+from ciguard.guard.judge import Judge, Judgement
+from ciguard.guard.mask_rules import mask_by_rules
+from ciguard.inspect.masking import Masker
+from ciguard.inspect.placeholder import Placeholders
+from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
+from ciguard.session.recorder import Recorder
+
+REMEMBERED_REQUESTS = 16
+"""How many earlier requests a new one may be recorded as a difference to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A part that was taken in: what is forwarded for it, the digest it is recorded under, and a refusal if it has one.
+
+    ``refusal`` makes every later request that carries the part be refused like the first.
+    """
+
+    forwarded: bytes
+    digest: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """The parts of a request, as the log lists them."""
+
+    seq: int
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that was taken in: what may be forwarded, its event's ``seq``, and why it is refused, if it is."""
+
+    document: Document
+    seq: int
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A part that was not seen before: parsed and with its secrets masked, and who says what in it."""
+
+    part: Part
+    key: bytes
+    original: Json
+    masked: Json
+    kinds: tuple[str, ...]
+    sayings: tuple[Saying, ...]
+
+
+_Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
+
+
+class Intake:
+    """Takes in the requests of one session, one at a time."""
+
+    def __init__(self, masker: Masker, placeholders: Placeholders, judge: Judge, recorder: Recorder) -> None:
+        self._masker = masker
+        self._placeholders = placeholders
+        self._judge = judge
+        self._recorder = recorder
+        self._parts: dict[bytes, Seen] = {}
+        self._texts: dict[bytes, str] = {}
+        self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
+        # A text counts as seen from the moment that it is being judged. Were another request with the same text taken
+        # in meanwhile, it would pass unjudged.
+        self._lock = asyncio.Lock()
+
+    def heard(self, text: str) -> None:
+        """``text`` went to the agent through the guard: when it comes back, it is not new."""
+        self._texts.setdefault(_digest(text), "")
+
+    async def admit(
+        self, codec: Codec, document: Document, connection: str, record: Callable[[dict[str, Json]], int]
+    ) -> Admitted:
+        """Take in a request.
+
+        ``record`` writes the request event, given its ``parts``, and returns its ``seq``. Raises
+        :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
+        """
+        async with self._lock:
+            keys = [_key(codec, connection, part) for part in document.parts]
+            fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
+            new = [self._read(codec, part, key) for key, part in fresh.items()]
+            judged = [await self._judged(subject, kinds) for subject, kinds in self._subjects(new, connection)]
+            self._parts.update({one.key: self._seen(codec, one, connection) for one in new})
+            parts = [self._parts[key] for key in keys]
+            listed = tuple((part.label, seen.digest) for part, seen in zip(document.parts, parts, strict=True))
+            seq = record(self._difference(listed))
+            self._requests.append(RecordedRequest(seq, listed))
+        for subject, judgement, kinds in judged:
+            self._record(subject, judgement, seq, kinds)
+        forwarded = document.with_parts(
+            part if seen.forwarded is part.raw else Part(part.label, seen.forwarded, part.item)
+            for part, seen in zip(document.parts, parts, strict=True)
+        )
+        return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
+
+    def _read(self, codec: Codec, part: Part, key: bytes) -> _New:
+        value = parse(part.raw)
+        masked, kinds = masked_value(value, self._masker)
+        return _New(part, key, value, masked, kinds, tuple(codec.sayings(part.label, masked)))
+
+    def _subjects(self, new: list[_New], connection: str) -> Iterator[tuple[Operation | Result, tuple[str, ...]]]:
+        """The operations and results that the texts never seen before make up, with the kinds masked in their parts."""
+        for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT):
+            sayings = [saying for one in new for saying in one.sayings if _kind(saying.kind) is kind]
+            texts: list[Json] = [text for saying in sayings for text in saying.texts if self._is_new(text)]
+            spoken = [one for one in new if any(_kind(saying.kind) is kind for saying in one.sayings)]
+            kinds = tuple(found for one in spoken for found in one.kinds)
+            if texts:
+                yield Operation(kind, {"texts": texts}, connection), kinds
+        for one in new:
+            for saying in one.sayings:
+                if saying.kind is SayingKind.TOOL_RESULT:
+                    said: list[Json] = [text for text in saying.texts if self._is_new(text)]
+                    if said:
+                        yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
+
+    def _is_new(self, text: str) -> bool:
+        digest = _digest(text)
+        if digest in self._texts:
+            return False
+        self._texts[digest] = ""
+        return True
+
+    async def _judged(self, subject: Operation | Result, kinds: tuple[str, ...]) -> _Judged:
+        judgement = await self._judge.judge(subject)
+        if judgement.refusal:
+            for text in self._guilty(subject):
+                self._texts[_digest(text)] = judgement.refusal
+        return subject, judgement, kinds
+
+    def _guilty(self, subject: Operation | Result) -> list[str]:
+        """The texts of a refused subject that are refused on their own; all of them when only their sum is."""
+        texts = [text for text in list_of(subject.body["texts"]) if isinstance(text, str)]
+        alone = [
+            text
+            for text in texts
+            if self._judge.evaluator.decide(replace(subject, body={"texts": [text]})).action >= Action.HOLD
+        ]
+        return alone or texts
+
+    def _seen(self, codec: Codec, new: _New, connection: str) -> Seen:
+        kinds = {_kind(saying.kind) for saying in new.sayings}
+        value, refusal = mask_by_rules(new.masked, kinds, connection, self._judge.evaluator, self._placeholders)[0], ""
+        for saying in new.sayings:
+            told = next((self._texts[digest] for digest in map(_digest, saying.texts) if self._texts[digest]), "")
+            if told and saying.kind is SayingKind.TOOL_RESULT:
+                value = codec.withhold(value, saying.id, f"[ciguard] This result was withheld. {told}")
+            elif told:
+                refusal = told
+        forwarded = new.part.raw if value is new.original else dump(value)
+        return Seen(forwarded, self._recorder.store(forwarded), refusal)
+
+    def _record(self, subject: Operation | Result, judgement: Judgement, seq: int, kinds: tuple[str, ...]) -> None:
+        body, rules = mask_by_rules(
+            dict(subject.body), {subject.kind}, subject.connection, self._judge.evaluator, self._placeholders
+        )
+        recorded = replace(subject, body=object_of(body))
+        if isinstance(recorded, Operation):
+            self._judge.record_operation(recorded, judgement, seq, (*kinds, *rules))
+        else:
+            self._judge.record_result(recorded, judgement, seq, (*kinds, *rules))
+
+    def _difference(self, parts: tuple[tuple[str, str], ...]) -> dict[str, Json]:
+        """The parts as the log lists them: only what differs from the earlier request that has most in common."""
+        base, keep = None, 0
+        for earlier in self._requests:
+            common = 0
+            for mine, theirs in zip(parts, earlier.parts, strict=False):
+                if mine != theirs:
+                    break
+                common += 1
+            if common >= keep and common:
+                base, keep = earlier.seq, common
+        return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
+
+
+def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
+    match speaker:
+        case SayingKind.INSTRUCTIONS:
+            return OperationKind.INSTRUCTIONS
+        case SayingKind.TOOL_RESULT:
+            return ResultKind.TOOL_RESULT
+        case SayingKind.PROMPT | SayingKind.ASSISTANT:
+            return OperationKind.PROMPT
+
+
+def _key(codec: Codec, connection: str, part: Part) -> bytes:
+    head = f"{connection}\0{type(codec).__name__}\0{part.label}\0{part.item}\0".encode()
+    return hashlib.blake2b(head + part.raw, digest_size=16).digest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

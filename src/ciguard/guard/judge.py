@@ -1,0 +1,135 @@
+"""Deciding on operations and results: policy first, then a human where the policy holds, and a limit on refusals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ciguard.approvals.approver import Approver
+from ciguard.codecs.document import dump
+from ciguard.decision import ALLOWED, Action, Decision, Reason
+from ciguard.operation import Json, Operation, Result
+from ciguard.policy.evaluation import Evaluator
+from ciguard.session.event import EventType
+from ciguard.session.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What happens to an operation or result: ``refusal`` is empty when it may go on, else a sentence for the agent."""
+
+    decision: Decision
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people watching the job want to see as it happens."""
+
+    action: Action
+    subject: str
+    rules: tuple[str, ...]
+
+
+class Judge:
+    """Decides and records for one session.
+
+    ``stopped`` becomes the reason, a sentence, once the agent was refused ``refusals_in_a_row`` times with nothing
+    allowed between; from then on everything is refused and ``on_stop`` has been called.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        approver: Approver,
+        recorder: Recorder,
+        refusals_in_a_row: int,
+        *,
+        on_notice: Callable[[Notice], None],
+        on_stop: Callable[[], None],
+    ) -> None:
+        self.evaluator = evaluator
+        self.stopped = ""
+        self._approver = approver
+        self._recorder = recorder
+        self._most_refusals = refusals_in_a_row
+        self._refusals = 0
+        self._on_notice = on_notice
+        self._on_stop = on_stop
+
+    async def judge(self, subject: Operation | Result) -> Judgement:
+        """The judgement on ``subject``, whose body is masked."""
+        if self.stopped:
+            reason = Reason("ciguard:session-stopped", self.stopped)
+            return Judgement(Decision(Action.BLOCK, reasons=(reason,)), self.stopped)
+        if not self.evaluator.watches(subject.kind, subject.connection):
+            return Judgement(ALLOWED)
+        decision = self.evaluator.decide(subject)
+        match decision.action:
+            case Action.BLOCK:
+                return Judgement(decision, f"It is blocked by {_because(decision)}")
+            case Action.HOLD:
+                verdict = await self._approver.ask(subject, decision)
+                return Judgement(decision, "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}")
+            case _:
+                return Judgement(decision)
+
+    def record_operation(self, operation: Operation, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
+        """Put an operation and what became of it into the log, before its effect."""
+        self._recorder.record(
+            EventType.OPERATION,
+            operation=operation.kind.value,
+            effect="withheld" if judged.refusal else "forwarded",
+            **self._facts(operation, judged, request, kinds),
+        )
+
+    def record_result(self, result: Result, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
+        """Put a result and what was decided on it into the log, before the agent has it whole."""
+        self._recorder.record(EventType.RESULT, result=result.kind.value, **self._facts(result, judged, request, kinds))
+
+    def count(self, *, refused: int, allowed: int) -> None:
+        """Count towards the limit of refusals in a row: one request, one answer at a time."""
+        if allowed:
+            self._refusals = 0
+        self._refusals += refused
+        if self._refusals >= self._most_refusals and not self.stopped:
+            self.stop(f"the session was stopped after {self._refusals} refusals in a row without progress")
+
+    def stop(self, reason: str) -> None:
+        """End the session: everything is refused from now on."""
+        self.stopped = reason
+        self._recorder.record(EventType.SESSION_STOPPED, reason=reason)
+        self._on_stop()
+
+    def _facts(
+        self, subject: Operation | Result, judged: Judgement, request: int, kinds: Iterable[str]
+    ) -> dict[str, Json]:
+        decision = judged.decision
+        if decision.action >= Action.HOLD:
+            self._on_notice(Notice(decision.action, _described(subject), decision.rules))
+        return {
+            "connection": subject.connection,
+            "request": request,
+            "body": self._recorder.store(dump(dict(subject.body))),
+            "masked": dict(Counter(kinds)),
+            "decision": {
+                "action": decision.action.word,
+                "risk": decision.risk,
+                "reasons": [
+                    {"rule": reason.rule, "text": reason.text, "risk": reason.risk} for reason in decision.reasons
+                ],
+            },
+        }
+
+
+def _because(decision: Decision) -> str:
+    return "; ".join(
+        f"rule {reason.rule}: {reason.text}" if reason.text else f"rule {reason.rule}." for reason in decision.reasons
+    )
+
+
+def _described(subject: Operation | Result) -> str:
+    body: Mapping[str, Json] = subject.body
+    words = subject.kind.value.replace("_", " ")
+    return f"{words} {body['name']}" if "name" in body else words

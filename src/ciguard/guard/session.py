@@ -1,0 +1,252 @@
+"""One guarded agent step, from the policy to the finished record."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciguard import __version__
+from ciguard.approvals.approver import Nobody
+from ciguard.errors import CiguardError, CredentialMissing, IsolationUnavailable, SessionStopped
+from ciguard.forge import current_job
+from ciguard.guard.connection import OpenConnection
+from ciguard.guard.exchange import Guarding
+from ciguard.guard.intake import Intake
+from ciguard.guard.judge import Judge, Notice
+from ciguard.guard.server import GuardServer
+from ciguard.guard.upstream import Upstreams
+from ciguard.inspect.known_value import SHORTEST, KnownValue
+from ciguard.inspect.masking import Masker
+from ciguard.inspect.placeholder import Placeholders
+from ciguard.operation import Json
+from ciguard.policy.evaluation import Evaluator
+from ciguard.policy.loading import load_policy
+from ciguard.policy.models import ConnectionType, IsolationLevel, Policy
+from ciguard.policy.trust import source_for
+from ciguard.sandbox.environment import connection_variables, inherited, write_codex_home
+from ciguard.sandbox.process import Agent, Exit
+from ciguard.session.event import EventType
+from ciguard.session.manifest import Counts
+from ciguard.session.recorder import Recorder
+
+if TYPE_CHECKING:
+    from ciguard.identity.establish import Identity, IdentityMode
+
+LEVEL = IsolationLevel.NONE
+"""The isolation level that this version reaches."""
+
+LEVEL_LIMITS = (
+    "The agent runs as the same user as the guard and could read its memory.",
+    "The agent's network is open: it can reach other hosts without the guard.",
+    "Commands that a script runs are not seen one by one.",
+)
+"""What that level does not cover."""
+
+TOKEN_PREFIX = "ciguard-session-token-"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A session that may start: everything was checked, and nothing has happened yet."""
+
+    policy: Policy
+    source: str
+    identity: Identity
+    connections: Mapping[str, OpenConnection]
+    secrets: tuple[KnownValue, ...]
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished session: its directory and id, how it ended in words, how the agent did, and its totals.
+
+    ``failure`` is what ended the session, when it was not the agent.
+    """
+
+    directory: Path
+    session: str
+    words: str
+    exit: Exit
+    failure: CiguardError | None
+    counts: Counts
+
+    @property
+    def status(self) -> int:
+        """The exit status of ``ciguard run``."""
+        return self.failure.exit_code if self.failure else self.exit.status
+
+
+def plan(
+    environ: Mapping[str, str], workspace: Path, policy_path: str, mode: IdentityMode, base_ref: str | None
+) -> Plan:
+    """Check everything that a session needs; raises the :class:`CiguardError` that says what is missing."""
+    from ciguard.identity.establish import establish
+
+    job = current_job(environ)
+    source = source_for(job, workspace, base_ref)
+    policy = load_policy(source, policy_path)
+    refuse_weak_isolation(policy)
+    identity = establish(job, environ, policy.identity, mode)
+    connections = {
+        name: OpenConnection(name, declared, _credential(name, declared.credential.env, environ))
+        for name, declared in policy.connections.items()
+    }
+    return Plan(policy, source.describe(), identity, connections, _secrets(policy, connections, environ), environ)
+
+
+def refuse_weak_isolation(policy: Policy) -> None:
+    """Raise :class:`IsolationUnavailable` when the policy requires more than this version reaches."""
+    if policy.isolation.require.strength > LEVEL.strength or policy.isolation.prefer not in ("auto", LEVEL):
+        wanted = policy.isolation.require if policy.isolation.prefer == "auto" else policy.isolation.prefer
+        raise IsolationUnavailable(
+            f"the policy wants the isolation level {wanted}, and this version of ciguard reaches {LEVEL} only",
+            "to accept that the agent could walk around the guard, write isolation: {require: none}; "
+            "docs/security.md says what that means",
+        )
+
+
+def _credential(connection: str, variable: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise CredentialMissing(
+            f"the connection {connection} takes its credential from {variable}, which is not set or empty",
+            f"set it for the guard's step, on GitHub for example: env: {{{variable}: ${{{{ secrets.{variable} }}}}}}",
+        )
+    if len(value) < SHORTEST:
+        raise CredentialMissing(
+            f"the value of {variable} is shorter than {SHORTEST} characters and could not be masked",
+            "check that the secret holds the whole credential",
+        )
+    return value
+
+
+def _secrets(
+    policy: Policy, connections: Mapping[str, OpenConnection], environ: Mapping[str, str]
+) -> tuple[KnownValue, ...]:
+    """Every value to mask wherever it appears, with the name that its placeholder carries."""
+    from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
+    from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
+
+    known = [KnownValue(f"{name}-credential", connection.credential) for name, connection in connections.items()]
+    for variable in (*policy.secrets, *sorted(GITHUB | GITLAB)):
+        value = environ.get(variable, "").strip()
+        if len(value) >= SHORTEST:
+            known.append(KnownValue(re.sub(r"[^a-z0-9]+", "-", variable.lower()).strip("-"), value))
+        elif value and variable in policy.secrets:
+            raise CredentialMissing(
+                f"the value of {variable}, which the policy lists under secrets, is shorter than {SHORTEST} characters",
+                "a value this short would be found all over ordinary text: use a longer secret, or do not list it",
+            )
+    return tuple(known)
+
+
+def new_session_directory(environ: Mapping[str, str]) -> Path:
+    """Where a session goes when nobody says: the runner's folder for temporary files, else the system's."""
+    return Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / f"ciguard-session-{secrets.token_hex(6)}"
+
+
+async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
+    """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
+    recorder = Recorder(directory, lambda: datetime.now(UTC))
+    try:
+        return await _guard(plan, argv, directory, recorder, announce)
+    finally:
+        recorder.close()
+
+
+async def _guard(
+    plan: Plan, argv: tuple[str, ...], directory: Path, recorder: Recorder, announce: Callable[[Notice], None]
+) -> Outcome:
+    session = secrets.token_hex(16)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    placeholders = Placeholders(secrets.token_bytes(32))
+    masker = Masker([*plan.secrets, KnownValue("session-token", token)], placeholders)
+    recorder.write_policy(plan.policy.text)
+    recorder.record(EventType.SESSION_STARTED, **_started(plan, session))
+
+    failures: list[CiguardError] = []
+    running: list[Agent] = []
+
+    def end_agent() -> None:
+        for agent in running:
+            agent.stop()
+
+    def fail(failure: CiguardError) -> None:
+        failures.append(failure)
+        end_agent()
+
+    judge = Judge(
+        Evaluator(plan.policy),
+        Nobody(),
+        recorder,
+        plan.policy.limits.refusals_in_a_row,
+        on_notice=announce,
+        on_stop=end_agent,
+    )
+    intake = Intake(masker, placeholders, judge, recorder)
+    guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
+    with tempfile.TemporaryDirectory(prefix="ciguard-agent-") as home:
+        async with GuardServer(guarding, plan.connections, token) as server:
+            environ = agent_environment(plan, server, token, Path(home))
+            recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
+            agent = Agent(argv, environ)
+            running.append(agent)
+            exited = await agent.wait()
+    if judge.stopped:
+        failures.append(
+            SessionStopped(judge.stopped, "look at what was refused: ciguard session show lists it with the rules")
+        )
+    failure = failures[0] if failures else None
+    recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
+    outcome = failure.cause if failure else "the agent ended by itself"
+    counts = recorder.counts
+    recorder.finish(outcome)
+    return Outcome(directory, session, outcome, exited, failure, counts)
+
+
+def agent_environment(plan: Plan, server: GuardServer, token: str, home: Path) -> dict[str, str]:
+    """The whole environment of the agent. The first connection of a type gets the variables that its agents read."""
+    environ = inherited(plan.environ, plan.policy.env, [secret.value for secret in plan.secrets])
+    for name, connection in reversed(list(plan.connections.items())):
+        type_ = connection.declared.type
+        environ |= connection_variables(name, type_, server.url(name), token)
+        if type_ is ConnectionType.OPENAI:
+            environ |= write_codex_home(home, server.url(name))
+    return environ
+
+
+def _started(plan: Plan, session: str) -> dict[str, Json]:
+    identity = plan.identity
+    facts: Json = None
+    if identity.verified:
+        facts = {
+            "issuer": identity.issuer,
+            "claims": dict(identity.claims),
+            "token_digest": identity.token_digest,
+        }
+    return {
+        "session": session,
+        "tool": f"ciguard {__version__}",
+        "policy": {"digest": plan.policy.digest, "source": plan.source},
+        "identity": facts,
+        "job": asdict(identity.job) if identity.job else None,
+        "isolation": {"level": LEVEL.value, "limits": list(LEVEL_LIMITS)},
+        "connections": {
+            name: {"type": connection.declared.type.value, "upstream": connection.declared.upstream}
+            for name, connection in plan.connections.items()
+        },
+    }
+
+
+def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
+    """:func:`guard` on an event loop of its own."""
+    import uvloop
+
+    return uvloop.run(guard(plan, argv, directory, announce))

@@ -1,0 +1,84 @@
+"""The agent's environment: built from an allowlist, never inherited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ciguard.policy.models import ConnectionType
+
+ORDINARY = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM"}
+    | {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CI", "DEBIAN_FRONTEND", "IS_SANDBOX"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
+    | {"JAVA_HOME", "GOROOT", "GOPATH", "CARGO_HOME", "RUSTUP_HOME", "NVM_DIR", "PYENV_ROOT", "VIRTUAL_ENV"}
+    | {"RUNNER_OS", "RUNNER_ARCH", "RUNNER_TOOL_CACHE", "AGENT_TOOLSDIRECTORY"}
+    | {"GITHUB_ACTIONS", "GITHUB_WORKSPACE", "GITHUB_REPOSITORY", "GITHUB_REF", "GITHUB_REF_NAME", "GITHUB_SHA"}
+    | {"GITHUB_HEAD_REF", "GITHUB_BASE_REF", "GITHUB_EVENT_NAME", "GITHUB_RUN_ID", "GITHUB_SERVER_URL"}
+    | {"GITLAB_CI", "CI_PROJECT_DIR", "CI_PROJECT_PATH", "CI_COMMIT_SHA", "CI_COMMIT_REF_NAME", "CI_PIPELINE_ID"}
+    | {"CI_MERGE_REQUEST_IID", "CI_DEFAULT_BRANCH", "CI_SERVER_URL"}
+)
+"""Variables that pass: where things are, how to speak, and which commit this is. None of them is a credential."""
+
+ORDINARY_PREFIX = "LC_"
+
+AGENT_SETTINGS: Mapping[ConnectionType, Mapping[str, str]] = {
+    ConnectionType.ANTHROPIC: {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"},
+    ConnectionType.OPENAI: {},
+    ConnectionType.GEMINI: {"GEMINI_CLI_TRUST_WORKSPACE": "true"},
+}
+"""What the agents that use an API need besides its address, to run headless and without calling home."""
+
+
+def inherited(environ: Mapping[str, str], named: Collection[str], secrets: Collection[str]) -> dict[str, str]:
+    """What of ``environ`` the agent gets: the ordinary variables and those ``named`` by the policy.
+
+    A variable whose value contains one of ``secrets`` does not pass, whatever its name.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if (name in ORDINARY or name.startswith(ORDINARY_PREFIX) or name in named)
+        and not any(secret in value for secret in secrets)
+    }
+
+
+def connection_variables(name: str, type_: ConnectionType, url: str, token: str) -> dict[str, str]:
+    """The variables that lead an agent to the connection ``name`` at ``url``.
+
+    The names are those that the vendors' SDKs and agents read; ``CIGUARD_<NAME>_...`` serve any other.
+    """
+    own = f"CIGUARD_{name.upper().replace('-', '_')}"
+    match type_:
+        case ConnectionType.ANTHROPIC:
+            standard = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": token, "ANTHROPIC_AUTH_TOKEN": token}
+        case ConnectionType.OPENAI:
+            url = f"{url}/v1"
+            standard = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": token}
+        case ConnectionType.GEMINI:
+            standard = {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": token}
+    return {**AGENT_SETTINGS[type_], **standard, f"{own}_BASE_URL": url, f"{own}_API_KEY": token}
+
+
+def write_codex_home(directory: Path, url: str) -> dict[str, str]:
+    """A Codex configuration that uses the connection at ``url``, and the variable that points Codex there.
+
+    Source: Codex's configuration reference, "model_providers".
+    """
+    (directory / "config.toml").write_text(
+        f"""\
+model_provider = "ciguard"
+
+[model_providers.ciguard]
+name = "ciguard"
+base_url = "{url}/v1"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+supports_websockets = false
+
+[analytics]
+enabled = false
+""",
+        encoding="utf-8",
+    )
+    return {"CODEX_HOME": str(directory)}
