@@ -205,7 +205,8 @@ def _tip(checkout: Checkout, branch: str) -> str:
         ) from failure
     if tip is None:
         raise _refused(
-            f"origin has no branch {branch!r}", "name a branch as origin does: main, not origin/main and not a tag"
+            f"origin has no branch {branch!r}",
+            "name a branch as origin does: main, not origin/main; a commit needs its full id",
         )
     return tip
 
