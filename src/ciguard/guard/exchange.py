@@ -181,7 +181,7 @@ class Exchange:
         for _ in range(MOST_CONTINUATIONS):
             if not tally.stranded or self._guarding.judge.stopped:
                 break
-            document = self._route.codec.continuation(document, message, tally.refused)
+            document = self._continuation(document, message, tally)
             again = await self._forward(document.raw)
             try:
                 message, raw = await self._message(again)
@@ -236,7 +236,7 @@ class Exchange:
             continuations = 0
             while stream.stranded and continuations < MOST_CONTINUATIONS and not self._guarding.judge.stopped:
                 continuations += 1
-                document = self._route.codec.continuation(document, stream.message(), stream.tally.refused)
+                document = self._continuation(document, stream.message(), stream.tally)
                 again = await self._forward(document.raw)
                 try:
                     if again.status != 200 or again.content_type != "text/event-stream":
@@ -262,6 +262,11 @@ class Exchange:
             await response.write(self._route.codec.stream_error(f"ciguard: {reason}"))
         await response.write_eof()
         return response, reason
+
+    def _continuation(self, document: Document, message: Json, tally: Tally) -> Document:
+        """The request that tells the model what was refused; its own words go back as masked as the agent's would."""
+        masked, _ = masked_value(message, self._masker)
+        return self._route.codec.continuation(document, masked, tally.refused)
 
     async def _pass_on(
         self, answer: UpstreamAnswer, stream: AnswerStream, response: web.StreamResponse, spool: Spool

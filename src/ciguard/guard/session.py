@@ -152,6 +152,14 @@ def new_session_directory(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / f"ciguard-session-{secrets.token_hex(6)}"
 
 
+def _scratch(environ: Mapping[str, str]) -> Path:
+    """Where the agents' configuration goes; not below the system's temporary folder, of which Codex warns."""
+    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    scratch = Path(parent) / "ciguard"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
     recorder = Recorder(directory, lambda: datetime.now(UTC))
@@ -192,7 +200,7 @@ async def _guard(
     )
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
-    with tempfile.TemporaryDirectory(prefix="ciguard-agent-") as home:
+    with tempfile.TemporaryDirectory(prefix="agent-", dir=_scratch(plan.environ)) as home:
         async with GuardServer(guarding, plan.connections, token) as server:
             environ = agent_environment(plan, server, token, Path(home))
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
