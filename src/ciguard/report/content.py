@@ -32,9 +32,8 @@ def content_of(kind: OperationKind | ResultKind, body: Json) -> Content:
         ):
             return Content("", "\n".join(_text(text) for text in texts))
         case OperationKind.TOOL_CALL, {"name": str(name), "input": given}:
-            return Content(
-                name, _text(*given.values()) if isinstance(given, dict) and len(given) == 1 else _fields(given)
-            )
+            sole = next(iter(given.values())) if isinstance(given, dict) and len(given) == 1 else None
+            return Content(name, sole if isinstance(sole, str) else _fields(given))
         case OperationKind.COMMAND, {"argv": list(argv)}:
             return Content("", shlex.join(_text(word) for word in argv))
         case OperationKind.HTTP_REQUEST, {"method": str(method), "url": str(url)}:

@@ -29,7 +29,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 CHAIN_KEYS = frozenset({"seq", "time", "type", "previous"})
 """The keys that the chain itself gives to every event."""
 
-_TYPES = frozenset(kind.value for kind in EventType)
+_TYPES = tuple(EventType)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,12 @@ MAX_LOG_BYTES = 256 * 1024 * 1024
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 """A manifest.json larger than this is not read."""
+
+MAX_JSON_BYTES = 64 * 1024 * 1024
+"""A body larger than this is not read as JSON."""
+
+MAX_DEPTH = 200
+"""JSON nested deeper than this is not read: whatever prints or searches it may go down into it."""
 
 MAX_OBJECT_FILE_BYTES = MAX_BODY_BYTES + 1024 * 1024
 """A stored object larger than this is not read: compression does not make a body that much longer."""
@@ -58,11 +64,16 @@ class Session:
             raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
 
     def content(self, digest: str) -> Json:
-        """The JSON value in the body with ``digest``. Raises ``SessionDamaged`` when there is none."""
+        """The JSON value in the body with ``digest``. Raises ``SessionDamaged`` when there is none to be read."""
+        body = self.body(digest)
+        if len(body) > MAX_JSON_BYTES:
+            raise SessionDamaged(f"{object_path(digest)} is larger than {MAX_JSON_BYTES} bytes", DAMAGE_REMEDY)
         try:
-            value: Json = json.loads(self.body(digest))
+            value: Json = json.loads(body)
         except (ValueError, RecursionError):
             raise SessionDamaged(f"{object_path(digest)} does not hold JSON", DAMAGE_REMEDY) from None
+        if _deeper_than(value, MAX_DEPTH):
+            raise SessionDamaged(f"{object_path(digest)} is nested deeper than {MAX_DEPTH}", DAMAGE_REMEDY)
         return value
 
     def unfinished_response(self, name: str) -> bytes:
@@ -129,6 +140,21 @@ def request_parts(events: Sequence[Mapping[str, Any]], seq: int) -> list[tuple[s
         del whole[parts["keep"] :]
         whole += [(label, digest) for label, digest in parts["add"]]
     return whole
+
+
+def _deeper_than(value: Json, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [item for value in level for item in _inside(value)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Json) -> Iterable[Json]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _manifest(path: Path) -> Mapping[str, Json] | None:

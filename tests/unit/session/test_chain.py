@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciguard.operation import Json
+from ciguard.session import chain
+from ciguard.session.chain import GENESIS, ChainReader, Position, canonical, link, timestamp
+from ciguard.session.event import EventType
+
+TEXT = st.text(st.characters())  # surrogates included
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+TIME = "2026-11-02T09:30:00.000Z"
+
+
+def log(*reasons: str) -> list[bytes]:
+    lines = []
+    position = Position()
+    for reason in reasons:
+        line, position = link(position, EventType.SESSION_STOPPED, TIME, {"reason": reason})
+        lines.append(line)
+    return lines
+
+
+def read(lines: list[bytes]) -> ChainReader:
+    reader = ChainReader()
+    for line in lines:
+        reader.feed(line)
+    return reader
+
+
+@given(VALUES)
+def test_a_value_has_one_spelling_that_says_it(value: Json) -> None:
+    spelt = canonical(value)
+    assert b"\n" not in spelt
+    assert canonical(json.loads(spelt)) == spelt
+    joined = json.loads(json.dumps(value).encode())  # json joins surrogate pairs as canonical does
+    assert json.loads(spelt) == joined
+
+
+@pytest.mark.parametrize(
+    ("value", "spelt"),
+    [
+        ({"b": 1, "a": [True, None, "é\n"]}, '{"a":[true,null,"é\\n"],"b":1}'.encode()),
+        ("\0\x1b\x7f", b'"\\u0000\\u001b\x7f"'),
+        ("\ud800", b'"\\ud800"'),
+        ("\\\ud800", b'"\\\\\\ud800"'),
+        ("\ud83d\ude00", '"😀"'.encode()),
+        ("\u2028", '"\u2028"'.encode()),
+    ],
+)
+def test_spellings(value: Json, spelt: bytes) -> None:
+    assert canonical(value) == spelt
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.5, {"a": [1.0]}, float("nan"), {1: "a"}, {"a": b"bytes"}, {"a": (1,)}, 10**5000],
+    ids=["fraction", "whole-fraction", "nan", "number-key", "bytes", "tuple", "huge-integer"],
+)
+def test_what_has_no_spelling_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"canonical|string|digits"):
+        canonical(value)
+
+
+def test_nesting_without_end_is_refused() -> None:
+    deep: Json = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="nested"):
+        canonical(deep)
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    moment = datetime(2026, 11, 2, 10, 30, 0, 125_999, timezone(timedelta(hours=1)))
+    assert timestamp(moment) == "2026-11-02T09:30:00.125Z"
+    assert timestamp(datetime(2026, 11, 2, tzinfo=UTC)) == "2026-11-02T00:00:00.000Z"
+
+
+def test_each_line_names_the_one_before_it() -> None:
+    first, second = log("one", "two")
+    assert json.loads(first)["previous"] == GENESIS
+    assert json.loads(second)["previous"] == hashlib.sha256(first).hexdigest()
+    assert [json.loads(line)["seq"] for line in (first, second)] == [0, 1]
+
+
+@given(st.lists(TEXT, max_size=6))
+def test_what_was_linked_reads_back_whole(reasons: list[str]) -> None:
+    lines = log(*reasons)
+    reader = ChainReader()
+    events = [reader.feed(line) for line in lines]
+    assert reader.damage is None
+    assert reader.position.count == len(reasons)
+    assert reader.position.head == (hashlib.sha256(lines[-1]).hexdigest() if lines else GENESIS)
+    assert [canonical(event["reason"]) for event in events if event] == [canonical(reason) for reason in reasons]
+
+
+@given(st.data())
+def test_any_change_of_a_line_but_the_last_is_found_at_the_next_at_the_latest(data: st.DataObject) -> None:
+    lines = log("one", "two", "three", "four")
+    index = data.draw(st.integers(0, 2))
+    bit = data.draw(st.integers(0, 8 * len(lines[index]) - 1))
+    changed = bytearray(lines[index])
+    changed[bit // 8] ^= 1 << bit % 8
+    reader = read([*lines[:index], bytes(changed), *lines[index + 1 :]])
+    assert reader.damage is not None
+    assert reader.damage.line in (index + 1, index + 2)
+
+
+@pytest.mark.parametrize(
+    ("order", "line", "what"),
+    [
+        ([0, 2, 3], 2, "seq is 2, expected 1"),
+        ([0, 2, 1, 3], 2, "seq is 2, expected 1"),
+        ([0, 1, 1, 2], 3, "seq is 1, expected 2"),
+        ([1, 2], 1, "seq is 1, expected 0"),
+    ],
+    ids=["removed", "moved", "inserted", "head-cut-off"],
+)
+def test_lines_out_of_place_are_found(order: list[int], line: int, what: str) -> None:
+    lines = log("one", "two", "three", "four")
+    reader = read([lines[index] for index in order])
+    assert reader.damage is not None
+    assert reader.damage.line == line
+    assert what in str(reader.damage)
+
+
+def test_a_line_made_to_fit_does_not() -> None:
+    lines = log("one", "two", "three")
+    forged, _ = link(Position(1, GENESIS), EventType.SESSION_STOPPED, TIME, {"reason": "forged"})
+    reader = read([lines[0], forged, lines[2]])
+    assert reader.damage is not None
+    assert (reader.damage.line, reader.damage.seq) == (2, 1)
+    assert "previous" in reader.damage.what
+
+
+def spelt(**changes: Json) -> bytes:
+    event: dict[str, Json] = {"seq": 0, "time": TIME, "type": "session_stopped", "previous": GENESIS, "reason": "r"}
+    return canonical({**event, **changes})
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "seq is not an integer"),
+        (b'{"a":1.5}', "fraction|float"),
+        (b'{"a":NaN}', "fraction|float"),
+        (spelt() + b" ", "canonical"),
+        (spelt().replace(b'"reason":"r"', b'"reason":"x","reason":"r"'), "canonical"),
+        (spelt(seq="0"), "seq is not an integer"),
+        (spelt(seq=True), "seq is not an integer"),
+        (spelt(type="dance\x1b["), r"'dance\\x1b\[' is not known"),
+        (spelt(type=None), "None is not known"),
+        (spelt(type=["session_stopped"]), "is not known"),
+        (spelt(time="2026-11-02T09:30:00Z"), "time is not"),
+        (spelt(time="2026-13-02T09:30:00.000Z"), "time is not"),
+        (spelt(time="٢026-11-02T09:30:00.000Z"), "time is not"),
+        (spelt(time=7), "time is not"),
+        (spelt(reason=7), "fields are not those of session_stopped"),
+        (spelt(**{"\x1b]0;x\x07": 1}), r"unknown field `\\x1b\]0;x\\x07`"),
+        (spelt(previous=None), "previous is not the hash"),
+    ],
+)
+def test_lines_that_are_no_event_are_found(line: bytes, what: str) -> None:
+    reader = read([line])
+    assert reader.damage is not None
+    with pytest.raises(ValueError, match=what):
+        raise ValueError(str(reader.damage))
+    assert reader.position == Position()
+
+
+def test_a_line_beyond_the_limit_is_neither_written_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = log("x" * 100)
+    monkeypatch.setattr(chain, "MAX_LINE_BYTES", 200)
+    with pytest.raises(ValueError, match="longer than 200"):
+        log("x" * 100)
+    reader = read(lines)
+    assert reader.damage is not None
+    assert "longer than 200" in reader.damage.what
+
+
+def test_only_the_first_damage_is_kept_and_later_events_are_still_read() -> None:
+    lines = log("one", "two", "three")
+    reader = ChainReader()
+    events = [reader.feed(line) for line in (b"{}", lines[1], b"[]", lines[2])]
+    assert reader.damage is not None
+    assert reader.damage.line == 1
+    assert [event["reason"] if event else None for event in events] == [None, "two", None, "three"]

@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ciguard.operation import Json
+from ciguard.session.chain import Position, canonical, link, own_fields
+from ciguard.session.event import EventType
+from ciguard.session.objects import compress, object_path
+from ciguard.session.recorder import Recorder
+from ciguard.session.verification import Outcome, Step, verify
+from tests.unit.session import sample
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample.record(tmp_path_factory.mktemp("recorded") / "session")
+
+
+@pytest.fixture
+def copied(recorded: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(recorded, tmp_path / "session")
+
+
+def failure(directory: Path) -> Step:
+    found = verify(directory).failure
+    assert found is not None
+    return found
+
+
+def test_what_was_recorded_holds(recorded: Path) -> None:
+    verification = verify(recorded)
+    assert [step.outcome for step in verification.steps] == [Outcome.HOLDS] * 5 + [Outcome.NONE]
+    assert [step.number for step in verification.steps] == [1, 2, 3, 4, 5, 6]
+    assert verification.failure is None
+    assert not verification.signed
+    assert verification.session == "0b7f"
+
+
+def test_a_session_survives_an_archive_that_drops_empty_folders(copied: Path) -> None:
+    (copied / "partial").rmdir()
+    assert verify(copied).failure is None
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_bit_that_differs_is_found(
+    recorded: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = shutil.copytree(recorded, tmp_path_factory.mktemp("flipped") / "session")
+    path = data.draw(st.sampled_from(files(directory)))
+    flip(path, data.draw(st.integers(0, 8 * path.stat().st_size - 1)))
+    assert verify(directory).failure is not None
+
+
+@pytest.mark.parametrize("name", ["policy.yml", "smallest object"])
+def test_every_bit_of_a_file_counts(copied: Path, name: str) -> None:
+    objects = sorted(copied.glob("objects/*/*"), key=lambda path: path.stat().st_size)
+    path = objects[0] if name == "smallest object" else copied / name
+    for bit in range(8 * path.stat().st_size):
+        flip(path, bit)
+        assert verify(copied).failure is not None, bit
+        flip(path, bit)
+    assert verify(copied).failure is None
+
+
+def lines(directory: Path) -> list[bytes]:
+    return (directory / "events.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def rewrite(directory: Path, kept: list[bytes]) -> None:
+    (directory / "events.jsonl").write_bytes(b"".join(kept))
+
+
+def relink(directory: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change events and make the chain and the manifest's head fit again, as a careful forger would."""
+    events = [json.loads(line) for line in lines(directory)]
+    change(events)
+    position, chained = Position(), []
+    for event in events:
+        line, position = link(position, EventType(event["type"]), event["time"], own_fields(event))
+        chained.append(line + b"\n")
+    rewrite(directory, chained)
+    restate(directory, log={"events": position.count, "head": position.head})
+
+
+def restate(directory: Path, **changes: Json) -> None:
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    (directory / "manifest.json").write_bytes(canonical({**manifest, **changes}) + b"\n")
+
+
+def event_of(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(event for event in events if event["type"] == kind)
+
+
+def change_an_event(directory: Path) -> None:
+    rewrite(
+        directory, [line.replace(b"rm -rf", b"ls -la").replace(b'"block"', b'"allow"') for line in lines(directory)]
+    )
+
+
+def delete_an_event(directory: Path) -> None:
+    kept = lines(directory)
+    del kept[4]
+    rewrite(directory, kept)
+
+
+def insert_an_event(directory: Path) -> None:
+    kept = lines(directory)
+    kept.insert(4, kept[3])
+    rewrite(directory, kept)
+
+
+def reorder_events(directory: Path) -> None:
+    kept = lines(directory)
+    kept[4], kept[5] = kept[5], kept[4]
+    rewrite(directory, kept)
+
+
+def cut_events(directory: Path) -> None:
+    rewrite(directory, lines(directory)[:-3])
+
+
+def cut_the_last_byte(directory: Path) -> None:
+    (directory / "events.jsonl").write_bytes((directory / "events.jsonl").read_bytes()[:-1])
+
+
+def empty_the_log(directory: Path) -> None:
+    rewrite(directory, [])
+
+
+def forge_a_decision(directory: Path) -> None:
+    def allow(events: list[dict[str, Any]]) -> None:
+        blocked = next(event for event in events if event.get("effect") == "withheld")
+        blocked["decision"] = {"action": "allow", "risk": 0, "reasons": []}
+
+    relink(directory, allow)
+
+
+def forge_a_time(directory: Path) -> None:
+    def later(events: list[dict[str, Any]]) -> None:
+        events[0]["time"] = "2027-01-01T00:00:00.000Z"
+
+    relink(directory, later)
+
+
+def refer_to_no_request(directory: Path) -> None:
+    relink(directory, lambda events: event_of(events, "operation").update(request=1))
+
+
+def build_on_no_request(directory: Path) -> None:
+    relink(directory, lambda events: event_of(events, "request")["parts"].update(base=1))
+
+
+def keep_too_many_parts(directory: Path) -> None:
+    relink(directory, lambda events: event_of(events, "request")["parts"].update(keep=1))
+
+
+def start_twice(directory: Path) -> None:
+    relink(directory, lambda events: events.insert(1, events[0]))
+
+
+def leave_out_the_start(directory: Path) -> None:
+    relink(directory, lambda events: events.pop(0))
+
+
+def go_on_after_the_end(directory: Path) -> None:
+    relink(directory, lambda events: events.append(events[-1]))
+
+
+def name_another_body(directory: Path) -> None:
+    relink(directory, lambda events: event_of(events, "operation").update(body="0" * 64))
+
+
+def objects_of(directory: Path) -> list[Path]:
+    return sorted(directory.glob("objects/*/*"))
+
+
+def swap_objects(directory: Path) -> None:
+    first, second, *_ = objects_of(directory)
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
+def delete_an_object(directory: Path) -> None:
+    objects_of(directory)[0].unlink()
+
+
+def add_an_object(directory: Path) -> None:
+    digest = "09ca7e4eaa6e8ae9c7d261167129184883644d07dfba7cbfbc4c8a2e08360d5b"  # "hello, world"
+    path = directory / object_path(digest)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(compress(b"hello, world"))
+
+
+def store_an_object_otherwise(directory: Path) -> None:
+    import zstandard
+
+    path = objects_of(directory)[0]
+    body = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+    path.write_bytes(zstandard.ZstdCompressor(level=19, write_checksum=True).compress(body))
+
+
+def list_otherwise(directory: Path) -> None:
+    listed = (directory / "objects.sha256").read_bytes().splitlines(keepends=True)
+    (directory / "objects.sha256").write_bytes(b"".join(reversed(listed)))
+
+
+def drop_the_listing(directory: Path) -> None:
+    (directory / "objects.sha256").unlink()
+
+
+def swap_the_policy(directory: Path) -> None:
+    (directory / "policy.yml").write_text("version: 1\nextends: [ciguard:observe]\n")
+
+
+def drop_the_policy(directory: Path) -> None:
+    (directory / "policy.yml").unlink()
+
+
+def drop_the_manifest(directory: Path) -> None:
+    (directory / "manifest.json").unlink()
+
+
+def another_format(directory: Path) -> None:
+    restate(directory, format=2)
+
+
+def another_identity(directory: Path) -> None:
+    restate(directory, identity=None)
+
+
+def more_in_the_manifest(directory: Path) -> None:
+    restate(directory, **{"\x1b[2J": 1})
+
+
+def less_in_the_manifest(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    del manifest["masked"]
+    (directory / "manifest.json").write_bytes(canonical(manifest) + b"\n")
+
+
+def spell_the_manifest_otherwise(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+
+
+def break_the_manifest(directory: Path) -> None:
+    (directory / "manifest.json").write_text("{")
+
+
+def leave_a_response_open(directory: Path) -> None:
+    (directory / "partial" / "000001").write_text("data: x")
+
+
+def add_a_file(directory: Path) -> None:
+    (directory / "note\x1b[2J.txt").touch()
+
+
+def add_a_folder(directory: Path) -> None:
+    (directory / "objects" / "zz").mkdir()
+
+
+def add_a_link(directory: Path) -> None:
+    (directory / "partial" / "000001").symlink_to("/etc/passwd")
+
+
+def link_the_policy(directory: Path) -> None:
+    (directory / "policy.yml").rename(directory.parent / "policy.yml")
+    (directory / "policy.yml").symlink_to(directory.parent / "policy.yml")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "number", "detail"),
+    [
+        (change_an_event, 2, "previous is not the hash"),
+        (delete_an_event, 2, "line 5 (event 4): seq is 5, expected 4"),
+        (insert_an_event, 2, "line 5 (event 4): seq is 3, expected 4"),
+        (reorder_events, 2, "line 5 (event 4): seq is 5, expected 4"),
+        (empty_the_log, 2, "no events"),
+        (cut_events, 4, "incomplete"),
+        (cut_the_last_byte, 4, "incomplete"),
+        (forge_a_decision, 2, "blocked is 1"),
+        (forge_a_time, 4, "another started"),
+        (refer_to_no_request, 2, "request 1, which is not there"),
+        (build_on_no_request, 2, "request 1, which is not there"),
+        (keep_too_many_parts, 2, "keeps 1 parts of 0"),
+        (start_twice, 2, "session_started"),
+        (leave_out_the_start, 2, "session_started"),
+        (go_on_after_the_end, 2, "follows"),
+        (name_another_body, 3, "objects/00/000000"),
+        (swap_objects, 3, "not the body that its name says"),
+        (delete_an_object, 3, "missing|lists other files"),
+        (add_an_object, 3, "objects/09/ca7e"),
+        (store_an_object_otherwise, 3, "not the file that objects.sha256 lists"),
+        (list_otherwise, 3, "objects.sha256"),
+        (drop_the_listing, 3, "objects.sha256 is missing"),
+        (swap_the_policy, 5, "not the policy"),
+        (drop_the_policy, 1, "policy.yml is missing"),
+        (drop_the_manifest, 4, "incomplete"),
+        (another_format, 1, "format 2"),
+        (another_identity, 4, "another identity"),
+        (more_in_the_manifest, 4, "says \\x1b[2J"),
+        (less_in_the_manifest, 4, "does not say masked"),
+        (spell_the_manifest_otherwise, 4, "canonical"),
+        (break_the_manifest, 1, "manifest.json is not"),
+        (leave_a_response_open, 4, "1 responses were still being streamed"),
+        (add_a_file, 1, "note\\x1b[2J.txt does not belong"),
+        (add_a_folder, 1, "objects/zz does not belong"),
+        (add_a_link, 1, "partial/000001 does not belong"),
+        (link_the_policy, 1, "policy.yml does not belong"),
+    ],
+)
+def test_the_first_thing_wrong_is_named(copied: Path, tamper: Callable[[Path], None], number: int, detail: str) -> None:
+    tamper(copied)
+    step = failure(copied)
+    assert step.number == number, step
+    assert any(words in step.detail for words in detail.split("|")), step
+    assert step.detail.isprintable()
+
+
+def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path: Path) -> None:
+    recorder: Recorder = sample.start(tmp_path / "session")
+    sample.converse(recorder)
+    recorder.spool().append(b"half a")
+    (tmp_path / "session" / "objects" / ".new").write_bytes(b"half a")
+    with (tmp_path / "session" / "events.jsonl").open("ab") as log:
+        log.write(b'{"connection":"cla')
+    steps = verify(tmp_path / "session").steps
+    assert [step.outcome.value for step in steps] == ["holds", "holds", "holds", "failed", "holds", "none"]
+    assert steps[3].detail == (
+        "the session is incomplete: the guard was cut off before it finished; the log ends at event 11"
+    )
+
+
+def test_bodies_that_no_event_names_are_counted(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    recorder.store(b"stray")
+    sample.end(recorder)
+    verification = verify(tmp_path / "session")
+    assert verification.failure is None
+    assert verification.steps[2].detail == "1 bodies, 1 of them named by no event"
