@@ -1,7 +1,7 @@
 """Uploads a directory as a workflow artifact, speaking to the runner's artifact service.
 
 The protocol is version 4 of the ``@actions/artifact`` package: CreateArtifact answers with an address, the zip is put
-there, FinalizeArtifact closes it. Left out: uploads in several blocks, retries, glob patterns, hidden files.
+there, FinalizeArtifact closes it. Left out: several blocks, retries, glob patterns, hidden files.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -43,6 +44,18 @@ def call(method: str, token: str, message: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def put(address: str, data: bytes) -> None:
+    """Store ``data`` at a signed address, as the Azure client does: a block, then the list of blocks."""
+    block = base64.b64encode(b"block-0").decode()
+    for query, body in (
+        (f"comp=block&blockid={urllib.parse.quote(block)}", data),
+        ("comp=blocklist", f"<BlockList><Latest>{block}</Latest></BlockList>".encode()),
+    ):
+        request = urllib.request.Request(f"{address}&{query}", data=body, method="PUT")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+
 def backend_ids(token: str) -> tuple[str, str]:
     """The run's and the job's ids, which the runtime token carries in its scope ``Actions.Results:RUN:JOB``."""
     payload = token.split(".")[1]
@@ -65,11 +78,7 @@ def main() -> None:
     run, job = backend_ids(token)
     artifact = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job, "name": name}
     created = call("CreateArtifact", token, {**artifact, "version": 4})
-    put = urllib.request.Request(
-        created["signedUploadUrl"], data=data, method="PUT", headers={"x-ms-blob-type": "BlockBlob"}
-    )
-    with urllib.request.urlopen(put, timeout=10):
-        pass
+    put(created["signedUploadUrl"], data)
     finalized = call("FinalizeArtifact", token, {**artifact, "size": str(len(data))})
     number = finalized["artifactId"]
     server, repository = os.environ["GITHUB_SERVER_URL"], os.environ["GITHUB_REPOSITORY"]

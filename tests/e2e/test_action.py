@@ -1,0 +1,329 @@
+"""The action on a real runner: workflows with real agents, from the policy to the artifact."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ciguard.testing.github_job import PullRequest, github_job
+from ciguard.testing.issuer import Issuer
+from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Text
+from tests.e2e.act.runner import Finished, Runner
+
+pytestmark = pytest.mark.timeout(300)
+
+KEY = "sk-ant-upstream-0123456789abcdefghijklmnopqrstuvwxyz"
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+HEADER = f"""
+name: Agent
+on: [push, pull_request]
+permissions:
+  contents: read
+  id-token: write
+jobs:
+  agent:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: {CHECKOUT}
+"""
+POLICY = """
+version: 1
+extends: [ciguard:standard]
+identity:
+  issuers: [{issuer}]
+  allow: [{{repository: acme/shop, event_name: [push, pull_request]}}]
+isolation: {{require: none}}
+connections:
+  model:
+    type: {type}
+    credential: {{env: UPSTREAM_KEY}}
+    upstream: {upstream}
+rules:
+  - id: keep-out
+    reason: Nobody creates that file.
+    on: [tool_call, command]
+    text: {{regex: [forbidden]}}
+    action: block
+"""
+NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository with a workflow and a policy, as a maintainer set it up."""
+
+    path: Path
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        """Write ``files`` and commit them; the commit's id."""
+        for name, text in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(text, encoding="utf-8")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", "Change")
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *arguments: str) -> str:
+        """What a git command prints."""
+        person = ("-c", "user.name=Alice", "-c", "user.email=alice@example.com")
+        finished = subprocess.run(
+            ["git", *person, *arguments], cwd=self.path, check=True, capture_output=True, text=True
+        )
+        return finished.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """An empty repository of acme/shop."""
+    path = tmp_path / "shop"
+    path.mkdir()
+    made = Repository(path)
+    made.git("init", "--quiet", "--initial-branch", "main")
+    made.git("remote", "add", "origin", "https://github.com/acme/shop.git")
+    return made
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """The issuer of the jobs' identity tokens."""
+    with Issuer() as running:
+        yield running
+
+
+def start(
+    runner: Runner, repository: Repository, issuer: Issuer, *, pull_request: PullRequest | None = None
+) -> Finished:
+    """Run the repository's workflow for a push, or for a pull request, as a job that has an identity."""
+    event = "pull_request" if pull_request else "push"
+    files = runner.scratch / "job"
+    files.mkdir()
+    with github_job(
+        issuer,
+        files,
+        event=event,
+        sha=repository.git("rev-parse", "HEAD"),
+        pull_request=pull_request,
+        claims={"run_id": "1", "run_attempt": "1", "actor": "octocat"},
+    ) as job:
+        token_service = {name: value for name, value in job.environ.items() if name.startswith("ACTIONS_ID_TOKEN_")}
+        payload = json.loads((files / "event.json").read_text(encoding="utf-8"))
+        return runner.run(repository.path, event, payload, {**token_service, "UPSTREAM_KEY": KEY})
+
+
+def show(archive: Path) -> str:
+    """What ``ciguard session show`` prints of an uploaded artifact."""
+    directory = archive.with_suffix("")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(directory)
+    finished = subprocess.run(
+        [sys.executable, "-m", "ciguard", "session", "show", directory], check=True, capture_output=True, text=True
+    )
+    return finished.stdout
+
+
+TASK = "Create the file 'finished'."
+AGENTS = {
+    "claude": ("anthropic", "IS_SANDBOX=1 {command} -p {task} --dangerously-skip-permissions"),
+    "codex": ("openai", "{command} exec --dangerously-bypass-approvals-and-sandbox -m gpt-5 {task}"),
+}
+
+
+def disobedient(conversation: Conversation) -> list[Block]:
+    """A model that tries what the policy forbids, then does its task, then says so."""
+    for tool, argument in (("Bash", "command"), ("exec_command", "cmd")):
+        if tool in conversation.tools:
+            if conversation.turn == 0:
+                return [Call(tool, {argument: "touch forbidden"})]
+            if not any("made it" in result.text for result in conversation.tool_results):
+                return [Call(tool, {argument: "touch finished && echo made it"})]
+    return [Text("All done.")]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+async def test_a_real_agent_works_behind_the_guard(
+    name: str, runner: Runner, repository: Repository, issuer: Issuer, request: pytest.FixtureRequest
+) -> None:
+    type_, template = AGENTS[name]
+    script = template.format(command=shlex.quote(str(request.getfixturevalue(name))), task=shlex.quote(TASK))
+    workflow = f"""{HEADER}
+      - id: guarded
+        uses: acme/ciguard@v1
+        with:
+          run: {script}
+      - id: proof
+        run: test -e finished && test ! -e forbidden
+"""
+    async with LoopbackModel(disobedient, api_keys=[KEY]) as model:
+        policy = POLICY.format(issuer=issuer.url, upstream=model.url, type=type_)
+        repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
+        finished = await asyncio.to_thread(start, runner, repository, issuer)
+
+    assert finished.status == 0, finished.log
+    assert finished.results["proof"] == "success"
+    assert "All done." in finished.log
+    outputs = finished.outputs["guarded"]
+    assert outputs["outcome"] == "the agent ended by itself"
+    assert outputs["exit-status"] == "0"
+    assert int(outputs["operations"]) > 0
+    assert int(outputs["blocked"]) >= 1
+    assert outputs["session-id"]
+    assert outputs["isolation-level"] in finished.summary
+    assert "keep-out" in finished.summary
+    (archive,) = finished.artifacts.items()
+    assert archive[0] == outputs["artifact-name"]
+    assert outputs["artifact-digest"] == hashlib.sha256(archive[1].read_bytes()).hexdigest()
+    shown = show(archive[1])
+    assert outputs["session-id"] in shown
+    assert "keep-out" in shown
+    assert KEY not in shown
+
+
+def test_a_failing_agent_fails_the_step_and_leaves_its_record(
+    runner: Runner, repository: Repository, issuer: Issuer
+) -> None:
+    workflow = f"""{HEADER}
+      - id: first
+        uses: acme/ciguard@v1
+        continue-on-error: true
+        with:
+          run: |
+            env
+            exit 7
+      - id: second
+        uses: acme/ciguard@v1
+        with:
+          artifact-name: second-session
+          working-directory: sub
+          run: |
+            pwd
+            false | true
+      - id: after
+        if: always()
+        env:
+          STATUS: ${{{{ steps.second.outputs.exit-status }}}}
+        run: test "$STATUS" = 1
+"""
+    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy, "sub/readme": "text"})
+    finished = start(runner, repository, issuer)
+
+    assert finished.status == 1
+    assert finished.outputs["first"]["exit-status"] == "7"
+    assert finished.outputs["second"]["exit-status"] == "1"
+    assert finished.results["after"] == "success", finished.log
+    assert finished.artifacts.keys() == {finished.outputs["first"]["artifact-name"], "second-session"}
+    for archive in finished.artifacts.values():
+        assert show(archive)
+    assert re.search("/sub$", finished.log, re.MULTILINE)
+    assert KEY not in finished.log
+    assert not re.search("^ACTIONS_", finished.log, re.MULTILINE)
+
+
+def test_a_session_that_may_not_start_says_why(runner: Runner, repository: Repository, issuer: Issuer) -> None:
+    workflow = f"""{HEADER}
+      - id: typo
+        continue-on-error: true
+        uses: acme/ciguard@v1
+        with:
+          policy: typo.yml
+          run: touch ran
+      - id: absent
+        continue-on-error: true
+        uses: acme/ciguard@v1
+        with:
+          policy: no-such.yml
+          run: touch ran
+      - id: stranger
+        continue-on-error: true
+        uses: acme/ciguard@v1
+        with:
+          policy: stranger.yml
+          run: touch ran
+      - id: nobody
+        continue-on-error: true
+        uses: acme/ciguard@v1
+        env:
+          ACTIONS_ID_TOKEN_REQUEST_URL: ""
+        with:
+          run: touch ran
+      - id: proof
+        run: test ! -e ran
+"""
+    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    repository.commit(
+        {
+            ".github/workflows/agent.yml": workflow,
+            ".ciguard.yml": policy,
+            "typo.yml": policy.replace("upstream:", "upsteam:"),
+            "stranger.yml": policy.replace("acme/shop", "acme/other"),
+        }
+    )
+    finished = start(runner, repository, issuer)
+
+    statuses = {"typo": 78, "absent": 78, "stranger": 77, "nobody": 77}
+    for step, status in statuses.items():
+        assert finished.results[f"{step}/run"] == "failure"
+        assert f"exit status {status}" in finished.log
+    assert finished.results["proof"] == "success", finished.log
+    assert re.search(r"^error: typo\.yml:\d+:\d+: .*upsteam", finished.log, re.MULTILINE)
+    assert re.search(r"^error: no-such\.yml: ", finished.log, re.MULTILINE)
+    assert re.search(r"^error: .*identity\.allow does not allow this job", finished.log, re.MULTILINE)
+    assert re.search(r"^help: .*id-token: write", finished.log, re.MULTILINE | re.DOTALL)
+    assert finished.artifacts == {}
+    assert finished.log.count("No files were found") == len(statuses)
+
+
+async def test_a_pull_request_cannot_change_the_policy_that_it_runs_under(
+    runner: Runner, repository: Repository, issuer: Issuer, codex: Path
+) -> None:
+    template = AGENTS["codex"][1]
+    script = template.format(command=shlex.quote(str(codex)), task=shlex.quote(TASK))
+    workflow = f"""{HEADER}
+      - id: guarded
+        uses: acme/ciguard@v1
+        with:
+          run: {script}
+      - id: proof
+        run: test -e finished && test ! -e forbidden
+"""
+    async with LoopbackModel(disobedient, api_keys=[KEY]) as model:
+        policy = POLICY.format(issuer=issuer.url, upstream=model.url, type="openai")
+        base = repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
+        repository.git("checkout", "--quiet", "-b", "loosen")
+        head = repository.commit({".ciguard.yml": policy.replace("[forbidden]", "[something-else]")})
+        repository.git("checkout", "--quiet", "main")
+        repository.git("merge", "--quiet", "--no-ff", "--message", "Merge", "loosen")
+        change = PullRequest(base_sha=base, head_ref="loosen", head_sha=head)
+        finished = await asyncio.to_thread(start, runner, repository, issuer, pull_request=change)
+
+    assert finished.status == 0, finished.log
+    assert finished.results["proof"] == "success"
+    assert int(finished.outputs["guarded"]["blocked"]) >= 1
+
+
+def test_a_pull_request_from_a_fork_is_refused(runner: Runner, repository: Repository, issuer: Issuer) -> None:
+    workflow = f"""{HEADER}
+      - id: guarded
+        uses: acme/ciguard@v1
+        with:
+          run: touch ran
+"""
+    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    head = repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
+    change = PullRequest(base_sha=head, head_sha=head, fork="mallory/shop")
+    finished = start(runner, repository, issuer, pull_request=change)
+
+    assert finished.status == 1
+    assert re.search("^error: pull request #7 comes from a fork", finished.log, re.MULTILINE)
+    assert "exit status 77" in finished.log
