@@ -14,8 +14,9 @@ _UNSEEN = re.compile(
     "\ud800-\udfff"
     "]"
 )
-_PLAIN_WORD = r"(?:[A-Za-z]+(?:['-][A-Za-z]+)*|[0-9]{1,6})"
-_PLAIN_PROSE = re.compile(rf"\(?{_PLAIN_WORD}(?:\)?[,;:.]? \(?{_PLAIN_WORD}|/{_PLAIN_WORD})*\)?[.]?")
+_LETTERS = r"[A-Za-z]+(?:['-][A-Za-z]+)*"
+_PLAIN_WORD = rf"(?:{_LETTERS}|[0-9]{{1,6}})"
+_PLAIN_PROSE = re.compile(rf"{_LETTERS}(?:\)?[,;:.]? \(?{_PLAIN_WORD}|/{_PLAIN_WORD})*\)?[.]?")
 _ISSUE = re.compile(r"\bGH-", re.IGNORECASE)
 
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ciguard.report.facts import Stop, facts_of
+from ciguard.session.event import EventType
+from ciguard.session.objects import object_path
+from ciguard.session.reading import open_session
+from tests.unit.session import sample
+
+
+def test_the_facts_of_a_session(tmp_path: Path) -> None:
+    facts = facts_of(open_session(sample.record(tmp_path / "session")))
+    assert facts.asked == "Fix the failing test."
+    assert facts.agent == "claude -p 'fix the bug'"
+    assert (facts.outcome, facts.complete, facts.exited) == ("succeeded", True, "exit status 0")
+    assert (facts.operations, facts.prompts, facts.tool_calls, facts.requests) == (4, 1, 2, 2)
+    assert (facts.held, facts.blocked, facts.masked_values, facts.turned_away) == (1, 1, 2, 1)
+    assert facts.claims == (("repository", "acme/shop"), ("event_name", "pull_request"))
+    blocked, held = facts.stops
+    assert blocked == Stop(
+        seq=8,
+        kind="tool_call",
+        content="Bash: rm -rf /",
+        action="block",
+        effect="withheld",
+        risk=95,
+        reasons=(("no-destruction", "Removes what cannot be restored"),),
+    )
+    assert (blocked.word, held.word) == ("blocked", "held, withheld")
+
+
+@pytest.mark.parametrize(
+    ("texts", "asked"),
+    [
+        (["<system-reminder>be good</system-reminder>", "Fix it."], "Fix it."),
+        (["<env a='1'>\nx\n</env>\n", "  ", "Fix it."], "Fix it."),
+        (["Fix <b>it</b>."], "Fix <b>it</b>."),
+        (["<system-reminder>be good</system-reminder>"], ""),
+    ],
+)
+def test_what_was_asked_is_what_a_person_wrote(tmp_path: Path, texts: list[str], asked: str) -> None:
+    recorder = sample.start(tmp_path / "session")
+    sample.converse(recorder, texts)
+    sample.end(recorder)
+    assert facts_of(open_session(tmp_path / "session")).asked == asked
+
+
+def test_a_session_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    sample.converse(recorder)
+    facts = facts_of(open_session(tmp_path / "session"))
+    assert not facts.complete
+    assert facts.outcome == "incomplete: the guard was cut off before it finished"
+    assert facts.exited == "did not exit"
+
+
+def test_a_stopped_session_says_why_and_open_responses_are_said(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    recorder.spool()
+    recorder.record(EventType.SESSION_STOPPED, reason="too many refusals")
+    recorder.record(EventType.AGENT_EXITED, status=-15, signal="SIGTERM")
+    recorder.finish("stopped")
+    facts = facts_of(open_session(tmp_path / "session"))
+    assert facts.outcome == "stopped: too many refusals; incomplete: responses were still being streamed"
+    assert facts.exited == "ended by SIGTERM"
+
+
+def test_an_empty_log_and_a_missing_body_have_facts_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "events.jsonl").touch()
+    facts = facts_of(open_session(tmp_path / "empty"))
+    assert (facts.session, facts.isolation, facts.issuer) == ("unknown", "unknown", "")
+    directory = sample.record(tmp_path / "session")
+    session = open_session(directory)
+    for event in session.events:
+        if "body" in event:
+            (directory / object_path(event["body"])).unlink(missing_ok=True)
+    facts = facts_of(session)
+    assert facts.asked == ""
+    assert "is missing]" in facts.stops[0].content
