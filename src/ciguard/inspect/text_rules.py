@@ -6,13 +6,16 @@ Texts are matched as UTF-8; a lone surrogate, which UTF-8 cannot hold, is matche
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
 PROGRAM_LIMIT = 10_000
 """Instructions that one compiled pattern may have: the price of a text is at worst its length times this."""
+
+SEARCH_LIMIT = 1 << 32
+"""Bytes that finding all matches of a pattern may read, at worst, before the rest of the text counts as one match."""
 
 
 class _Match(Protocol):
@@ -109,31 +112,48 @@ class TextRule:
         """Where ``text`` holds any of it: (start, end) in characters, sorted; they may overlap, none is empty."""
         data = encoded(text)
         found: list[tuple[int, int]] = []
-        for pattern, group in (
-            *((compile_pattern(regex), 0) for regex in self.regexes),
-            *((compile_keyword(keyword), 1) for keyword in self.keywords),
-        ):
-            found += _byte_spans(pattern, data, group)
-        found.sort()
-        return found if len(data) == len(text) else _in_characters(data, found)
+        for regex in self.regexes:
+            found += _bounded(occurrences(compile_pattern(regex), data), len(data))
+        for keyword in self.keywords:
+            found += occurrences(compile_keyword(keyword), data, group=1)
+        return sorted(character_spans(data, found))
 
 
-def _byte_spans(pattern: Pattern, data: bytes, group: int) -> list[tuple[int, int]]:
-    spans = []
+def occurrences(pattern: Pattern, data: bytes, *, group: int = 0) -> Iterator[tuple[int, int]]:
+    """The spans of ``group`` of every match that is not empty, from left to right, in bytes.
+
+    One search is linear. All searches together are when nothing in the pattern stays undecided while shorter matches
+    go by: in ``abab...`` each match of ``a.*z|b`` is only known at the end of the text.
+    """
     position = 0
     while position <= len(data) and (match := pattern.search(data, position)) is not None:
         start, end = match.span(group)
         if end > start:
-            spans.append((start, end))
+            yield start, end
         position = max(end, position + 1)
-    return spans
+
+
+def _bounded(spans: Iterator[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
+    """``spans`` of a text of ``length``; the rest of the text as one span where SEARCH_LIMIT could be passed."""
+    cost = 0
+    for start, end in spans:
+        cost += length - start
+        if cost > SEARCH_LIMIT:
+            yield start, length
+            return
+        yield start, end
 
 
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
-def _in_characters(data: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """``spans`` of bytes as the spans of all characters that they touch (``\\C`` can match a part of one)."""
+def character_spans(data: bytes, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """``spans`` of bytes, none of them empty, as the spans of all characters that they touch.
+
+    A span can hold a part of a character: RE2's ``\\C`` matches single bytes.
+    """
+    if data.isascii():
+        return list(spans)
     characters = {0: 0}
     last = 0
     for offset in sorted({offset for start, end in spans for offset in (start + 1, end)}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ciguard.decision import Action, Decision, Reason
+from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
 from ciguard.policy.matching import Matcher, Subject
@@ -38,7 +38,7 @@ class Evaluator:
             return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
         matchers = self._rules[subject.connection].get(subject.kind)
         if not matchers:
-            return Decision(Action.ALLOW)
+            return ALLOWED
         seen = Subject(subject)
         return concluded([matcher.rule for matcher in matchers if matcher.matches(seen)], self._policy.approval)
 

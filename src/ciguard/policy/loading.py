@@ -11,12 +11,13 @@ from pathlib import Path as FilePath
 from typing import Protocol
 
 from ciguard.errors import PolicyError
+from ciguard.policy import preset_files
 from ciguard.policy.composition import Layer, compose
 from ciguard.policy.models import VERSION, Example, Policy
 from ciguard.policy.yaml_document import BYTES_LIMIT, Document, parse
 
-PRESETS = FilePath(__file__).parent / "presets"
-PRESET_PREFIX = "ciguard:"
+EXTENDS_LIMIT = 16
+"""Policies that may extend one another in a row."""
 
 MINIMAL = """\
     version: 1
@@ -70,17 +71,28 @@ class Examples:
 class _Loader:
     source: PolicySource
     composed: dict[str, Policy] = field(default_factory=dict)
-    examples: list[Examples] = field(default_factory=list)
+    stated: list[tuple[str, Policy]] = field(default_factory=list)
+
+    def load_root(self, path: str) -> Policy:
+        """The composed policy of ``path``, which nothing extends."""
+        try:
+            return self.load(path, ())
+        except FileNotFoundError:
+            raise PolicyError(
+                "there is no policy file", f"write {path}; {BEGIN}", file=self.source.label(path)
+            ) from None
 
     def load(self, path: str, chain: tuple[str, ...]) -> Policy:
         """The composed policy of ``path``, which the documents of ``chain`` extend one after the other."""
         if path in self.composed:
             return self.composed[path]
-        document = parse(self._read(path), self._label(path), empty_remedy=BEGIN)
+        document = self._document(path)
         policy = validated(document)
         parents = []
         for index, name in enumerate(policy.extends):
             parent = _resolved(document, path, index, name)
+            if len(chain) >= EXTENDS_LIMIT:
+                raise document.error(("extends", index), "too many policies extend one another", "extend fewer levels")
             if parent in (*chain, path):
                 raise document.error(
                     ("extends", index), f"{name} extends this policy in turn", "remove one of the two extends"
@@ -91,31 +103,30 @@ class _Loader:
                 raise document.error(
                     ("extends", index),
                     f"there is no policy {name}",
-                    f"use a preset ({', '.join(preset_names())}) or the path of a file, relative to this one",
+                    f"use a preset ({_presets()}) or the path of a file, relative to this one",
                 ) from None
         result = compose(Layer(policy, document, tuple(parents)))
         self.composed[path] = result
-        self.examples.append(Examples(document.label, policy.tests, inherited=bool(chain)))
+        self.stated.append((document.label, policy))
         return result
 
-    def _label(self, path: str) -> str:
-        return path if path.startswith(PRESET_PREFIX) else self.source.label(path)
-
-    def _read(self, path: str) -> str:
+    def _document(self, path: str) -> Document:
+        if path.startswith(preset_files.PREFIX):
+            if path not in preset_files.names():
+                raise PolicyError("there is no such preset", f"use one of: {_presets()}", file=path)
+            return preset_files.document(path)
+        label = self.source.label(path)
         try:
-            if path.startswith(PRESET_PREFIX):
-                return (PRESETS / f"{path.removeprefix(PRESET_PREFIX)}.yml").read_text(encoding="utf-8")
-            return self.source.read(path)
+            text = self.source.read(path)
         except FileNotFoundError:
             raise
         except UnicodeDecodeError as error:
-            raise PolicyError(
-                f"byte {error.start + 1} is not UTF-8", "save the file as UTF-8 text", file=self._label(path)
-            ) from None
+            raise PolicyError(f"byte {error.start + 1} is not UTF-8", "save the file as UTF-8", file=label) from None
         except OSError as error:
             raise PolicyError(
-                f"the file cannot be read: {error.strerror}", "make it a readable file", file=self._label(path)
+                f"the file cannot be read: {error.strerror}", "make it a readable file", file=label
             ) from None
+        return parse(text, label, empty_remedy=BEGIN)
 
 
 def load_policy(source: PolicySource, path: str) -> Policy:
@@ -123,21 +134,21 @@ def load_policy(source: PolicySource, path: str) -> Policy:
 
     PolicyError when it is missing, unreadable, wrong, or looser than what it extends.
     """
-    return load_with_examples(source, path)[0]
+    return _Loader(source).load_root(path)
 
 
 def load_with_examples(source: PolicySource, path: str) -> tuple[Policy, list[Examples]]:
-    """The policy of ``load_policy``, and the examples of each of its documents, the extended ones first."""
+    """The policy of ``load_policy``, and the examples of each of its documents, its own ones last."""
     loader = _Loader(source)
-    try:
-        return loader.load(path, ()), loader.examples
-    except FileNotFoundError:
-        raise PolicyError("there is no policy file", f"write {path}; {BEGIN}", file=source.label(path)) from None
-
-
-def preset_names() -> list[str]:
-    """The names that ``extends`` may use for what comes with ciguard."""
-    return sorted(f"{PRESET_PREFIX}{file.stem}" for file in PRESETS.glob("*.yml"))
+    policy = loader.load_root(path)
+    *inherited, (label, own) = loader.stated
+    examples = [
+        Examples(label, validated(preset_files.examples(label)).tests, inherited=True)
+        if label in preset_files.names()
+        else Examples(label, stated.tests, inherited=True)
+        for label, stated in inherited
+    ]
+    return policy, [*examples, Examples(label, own.tests, inherited=False)]
 
 
 def validated(document: Document) -> Policy:
@@ -162,20 +173,19 @@ def validated(document: Document) -> Policy:
 
 
 def _resolved(document: Document, path: str, index: int, name: str) -> str:
-    """What ``extends`` entry ``name`` of the policy at ``path`` refers to."""
-    if name.startswith(PRESET_PREFIX):
-        if name not in preset_names():
-            raise document.error(
-                ("extends", index), f"there is no preset {name!r}", f"use one of: {', '.join(preset_names())}"
-            )
+    """What entry ``index`` of ``extends``, ``name``, refers to in the policy at ``path``."""
+    if name.startswith(preset_files.PREFIX):
+        if name not in preset_files.names():
+            raise document.error(("extends", index), f"there is no preset {name[:80]!r}", f"use one of: {_presets()}")
         return name
-    steps = name.split("/")
-    if not name or name.startswith("/") or ".." in steps or "\\" in name or "\0" in name or ":" in name:
+    if not name or name.startswith("/") or ".." in name.split("/") or any(char in name for char in "\\:\0"):
         raise document.error(
             ("extends", index),
-            f"{name!r} is neither a preset nor the path of a file below this one's folder",
-            f"use a preset ({', '.join(preset_names())}) or a relative path without ..",
+            f"{name[:80]!r} is neither a preset nor a file below the folder of this policy",
+            f"use a preset ({_presets()}) or a relative path without ..",
         )
-    if path.startswith(PRESET_PREFIX):
-        raise document.error(("extends", index), "a preset extends only presets", "name a preset")
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+def _presets() -> str:
+    return ", ".join(preset_files.names())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from ciguard.inspect.text_rules import TextRule, encoded
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 from ciguard.policy import globs
 from ciguard.policy.models import Rule
+from ciguard.policy.tools import GROUPS
 
 _ARGUMENT_KINDS = frozenset({OperationKind.TOOL_CALL, OperationKind.COMMAND})
 
@@ -20,8 +21,10 @@ class Subject:
         self._subject = subject
 
     @property
-    def tool(self) -> str:
-        """The name of the called tool; empty where none is called."""
+    def tool(self) -> str | None:
+        """The name of the called tool, empty when it has none; None where no tool is called."""
+        if self._subject.kind is not OperationKind.TOOL_CALL:
+            return None
         name = self._subject.body.get("name", "")
         return name if isinstance(name, str) else ""
 
@@ -79,11 +82,9 @@ class Matcher:
 
     def _matches_tool(self, subject: Subject) -> bool:
         tool = self.rule.tool
-        if tool is None:
+        if tool is None or subject.tool is None:
             return True
-        return any(globs.matches(glob, subject.tool) for glob in tool.names) and not any(
-            globs.matches(glob, subject.tool) for glob in tool.except_
-        )
+        return (tool.names is None or _is_among(tool.names, subject.tool)) and not _is_among(tool.except_, subject.tool)
 
     def _matches_text(self, subject: Subject) -> bool:
         return self._text is None or self._text.found_in(subject.encoded)
@@ -96,3 +97,7 @@ class Matcher:
             kind in sql.statements or (not has_where and kind in sql.without_where)
             for kind, has_where in subject.statements
         )
+
+
+def _is_among(tools: Sequence[str], name: str) -> bool:
+    return any(name in GROUPS[tool] if tool in GROUPS else globs.matches(tool, name) for tool in tools)

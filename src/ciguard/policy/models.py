@@ -29,6 +29,7 @@ from ciguard.policy.shapes import (
     Recipient,
     Regex,
     RuleId,
+    ToolGlob,
     UpstreamUrl,
     VariableName,
     refusal,
@@ -178,14 +179,20 @@ class TextMatcher(Section):
 class ToolMatcher(Section):
     """Looks at the name of the called tool."""
 
-    names: tuple[Glob, ...] = Field(
-        default=("*",), min_length=1, description="Names of tools; * stands for any characters."
+    names: tuple[ToolGlob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of tools, or groups of them; * stands for any characters. Only for on: [tool_call].",
     )
-    except_: tuple[Glob, ...] = Field(default=(), alias="except", description="Names of tools that are left out.")
+    except_: tuple[ToolGlob, ...] = Field(
+        default=(),
+        alias="except",
+        description="Names of tools, or groups of them, that are left out. What is no call of a tool is not left out.",
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> ToolMatcher:
-        if not self.model_fields_set:
+        if self.names is None and not self.except_:
             raise refusal("a tool matcher needs something to look for", "give it names or except")
         return self
 
@@ -214,7 +221,7 @@ class Rule(Section):
     )
     on: tuple[Kind, ...] = Field(min_length=1, description="The operations and results that the rule looks at.")
     text: TextMatcher | None = Field(default=None, description="Matches texts.")
-    tool: ToolMatcher | None = Field(default=None, description="Matches the names of tools; only for on: [tool_call].")
+    tool: ToolMatcher | None = Field(default=None, description="Matches the names of called tools.")
     sql: SqlMatcher | None = Field(default=None, description="Matches SQL statements.")
     action: ActionWord = Field(
         default=ActionWord.ALLOW,
@@ -229,11 +236,17 @@ class Rule(Section):
     def _sound(self) -> Rule:
         if self.text is None and self.tool is None and self.sql is None:
             raise refusal(f"rule {self.id} matches nothing", "give it a matcher: text, tool or sql")
-        if self.tool is not None and set(self.on) != {OperationKind.TOOL_CALL}:
+        if self.tool is not None and OperationKind.TOOL_CALL not in self.on:
             raise refusal(
                 f"rule {self.id} looks at the name of a tool, which only a tool_call has",
-                "write on: [tool_call], and a second rule for the other kinds",
+                "add tool_call to on, or remove tool",
                 at=("tool",),
+            )
+        if self.tool is not None and self.tool.names is not None and set(self.on) != {OperationKind.TOOL_CALL}:
+            raise refusal(
+                f"rule {self.id} asks for the name of a tool, which only a tool_call has",
+                "write on: [tool_call], and a second rule for the other kinds",
+                at=("tool", "names"),
             )
         if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or self.sql is not None):
             raise refusal(

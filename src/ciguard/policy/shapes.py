@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJ
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ciguard.operation import OperationKind, ResultKind
+from ciguard.policy.tools import GROUPS
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -78,6 +79,12 @@ def _regex(value: str) -> str:
 def _keyword(value: str) -> str:
     if not value.strip():
         raise refusal("this keyword is empty", "write a word, or remove the line")
+    return value
+
+
+def _tool_glob(value: str) -> str:
+    if value.startswith("ciguard:") and value not in GROUPS:
+        raise refusal(f"there is no group of tools {value[:40]!r}", f"choose from: {', '.join(GROUPS)}")
     return value
 
 
@@ -158,6 +165,7 @@ UpstreamUrl = Annotated[str, AfterValidator(_upstream)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Glob = Annotated[str, Shape(r"\S{1,200}", "a glob", "write a name in which * stands for any characters")]
+ToolGlob = Annotated[Glob, AfterValidator(_tool_glob)]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"enum": list(KINDS)})]
 ClaimValues = Annotated[
     tuple[Annotated[str, Shape(r"(?s).+", "a claim's value", "write the value that the claim must have")], ...],
