@@ -38,9 +38,6 @@ from ciguard.session.recorder import Recorder, Spool
 NOT_AGAIN = {"x-should-retry": "false"}
 """Tells the official SDKs that the same call would get the same answer."""
 
-MOST_CONTINUATIONS = 8
-"""How often one answer is continued after refusals before the agent gets it as it is."""
-
 
 class TurnedAway(Exception):  # noqa: N818 - it is an answer, not an error
     """The call ends here with an error in the API's own form."""
@@ -178,9 +175,7 @@ class Exchange:
             return web.Response(status=answer.status, headers=headers, body=dump(masked) if masked != message else raw)
         final = object_of(parse(raw))
         tally = await self._settle_whole(final)
-        for _ in range(MOST_CONTINUATIONS):
-            if not tally.stranded or self._guarding.judge.stopped:
-                break
+        while tally.stranded and not self._guarding.judge.stopped:
             document = self._continuation(document, message, tally)
             again = await self._forward(document.raw)
             try:
@@ -233,9 +228,7 @@ class Exchange:
         reason = ""
         try:
             await self._pass_on(answer, stream, response, spool)
-            continuations = 0
-            while stream.stranded and continuations < MOST_CONTINUATIONS and not self._guarding.judge.stopped:
-                continuations += 1
+            while stream.stranded and not self._guarding.judge.stopped:
                 document = self._continuation(document, stream.message(), stream.tally)
                 again = await self._forward(document.raw)
                 try:

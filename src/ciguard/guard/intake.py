@@ -148,8 +148,12 @@ class Intake:
     async def _judged(self, subject: Operation | Result, kinds: tuple[str, ...]) -> _Judged:
         judgement = await self._judge.judge(subject)
         if judgement.refusal:
-            for text in self._guilty(subject):
+            guilty = self._guilty(subject)
+            for text in guilty:
                 self._texts[_digest(text)] = judgement.refusal
+            # What people read of it first is what it was refused for.
+            innocent = [text for text in list_of(subject.body["texts"]) if text not in guilty]
+            subject = replace(subject, body={**subject.body, "texts": [*guilty, *innocent]})
         return subject, judgement, kinds
 
     def _guilty(self, subject: Operation | Result) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from aiohttp import web
@@ -71,7 +73,7 @@ class GuardServer:
             return self._broken(request, exchange, codec, "")
         except Exception as error:  # noqa: BLE001 - the last resort: whatever goes wrong here, nothing passes
             self._guarding.on_failure(
-                GuardFailure(f"the guard failed on a call ({type(error).__name__})", "report this as a bug of ciguard")
+                GuardFailure(f"the guard failed on a call ({_place(error)})", "report this as a bug of ciguard")
             )
             return self._broken(request, exchange, codec, "ciguard: the guard failed on this call")
 
@@ -97,6 +99,13 @@ class GuardServer:
                 status=status,
             )
         return _error(connection.codecs[0] if connection else None, status, f"ciguard: {message}")
+
+
+def _place(error: BaseException) -> str:
+    """Where an unexpected error was raised, without its message, which may quote anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
 def _error(codec: Codec | None, status: int, message: str) -> web.Response:

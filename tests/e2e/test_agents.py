@@ -1,0 +1,212 @@
+"""Real Claude Code and real Codex through the guard, against the loopback model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciguard.session.reading import open_session
+from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Provider, Script, Text
+
+KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
+LEAKED = "ghp_" + "a1B2" * 9
+
+POLICY = """\
+version: 1
+extends: [ciguard:standard]
+isolation: {{require: none}}
+connections:
+  claude: {{type: anthropic, credential: {{env: MODEL_KEY}}, upstream: {url}}}
+  codex: {{type: openai, credential: {{env: MODEL_KEY}}, upstream: {url}}}
+rules:
+  - id: keys-stay-secret
+    on: [prompt]
+    text: {{regex: ['(?i)print the api key']}}
+    action: block
+    reason: Nobody may ask for the key.
+  - id: no-marker
+    on: [tool_call]
+    text: {{keywords: [forbidden-marker]}}
+    action: block
+    reason: The marker must not be made.
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one guarded run."""
+
+    status: int
+    printed: str
+    errors: str
+    summary: dict[str, Any]
+    events: Sequence[dict[str, Any]]
+    upstream: bytes
+
+    def events_of(self, type_: str, **fields: object) -> list[dict[str, Any]]:
+        """The events of a type in which ``fields`` have these values."""
+        return [
+            event
+            for event in self.events
+            if event["type"] == type_ and all(event.get(name) == value for name, value in fields.items())
+        ]
+
+
+Agent = Callable[[str], list[str]]
+
+
+@pytest.fixture(params=["claude", "codex"])
+def agent(request: pytest.FixtureRequest) -> Agent:
+    """The command line of a real agent, given its prompt."""
+    command = str(request.getfixturevalue(request.param))
+    if request.param == "claude":
+        return lambda prompt: [command, "-p", "--allowedTools", "Bash", "--", prompt]
+    options = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", "gpt-5"]
+    return lambda prompt: [command, *options, prompt]
+
+
+def shell(conversation: Conversation, command: str) -> Call:
+    """A call of the agent's shell tool."""
+    if conversation.provider is Provider.OPENAI_RESPONSES:
+        return Call("exec_command", {"cmd": command})
+    return Call("Bash", {"command": command, "description": "work"})
+
+
+def steps(*answers: Callable[[Conversation], Sequence[Block]]) -> Script:
+    """A script that gives one answer for each tool result so far; side requests without tools get a word."""
+
+    def script(conversation: Conversation) -> Sequence[Block]:
+        if not conversation.tools:
+            return [Text("A title")]
+        return answers[min(len(conversation.tool_results), len(answers) - 1)](conversation)
+
+    return script
+
+
+async def guarded(script: Script, command: list[str], folder: Path) -> Run:
+    """Run ``command`` behind the guard in a fresh workspace."""
+    workspace, home, session = folder / "workspace", folder / "home", folder / "session"
+    workspace.mkdir()
+    home.mkdir()
+    async with LoopbackModel(script, api_keys=[KEY]) as model:
+        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url))
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "ciguard",
+                "run",
+                "--identity",
+                "none",
+                "--session-dir",
+                str(session),
+                "--json",
+                "--",
+                *command,
+            ),
+            cwd=workspace,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "MODEL_KEY": KEY},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, errors = await process.communicate()
+        upstream = b"".join(request.body for request in model.requests)
+    lines = printed.decode().splitlines()
+    recorded = open_session(session)
+    assert recorded.damage is None
+    stored = b"".join(recorded.body(file.parent.name + file.stem) for file in (session / "objects").rglob("*.zst"))
+    everything = b"".join([printed, errors, upstream, (session / "events.jsonl").read_bytes(), stored])
+    assert KEY.encode() not in everything
+    assert process.returncode is not None
+    return Run(
+        process.returncode,
+        "\n".join(lines[:-1]),
+        errors.decode(),
+        json.loads(lines[-1]),
+        [dict(event) for event in recorded.events],
+        upstream,
+    )
+
+
+async def test_a_plain_task(agent: Agent, tmp_path: Path) -> None:
+    script = steps(
+        lambda c: [Text("I make the file."), shell(c, "echo made > made.txt && cat made.txt")],
+        lambda _: [Text("The file is there.")],
+    )
+    run = await guarded(script, agent("Make the file made.txt"), tmp_path)
+    assert run.status == 0
+    assert (tmp_path / "workspace/made.txt").read_text() == "made\n"
+    assert "The file is there." in run.printed
+    calls = run.events_of("operation", operation="tool_call")
+    assert [(call["effect"], call["decision"]["action"]) for call in calls] == [("forwarded", "allow")]
+    assert run.events_of("agent_exited", status=0)
+
+
+async def test_a_secret_split_over_chunks_arrives_masked(agent: Agent, tmp_path: Path) -> None:
+    text = f"The token is {LEAKED}, take care."
+    pieces = tuple(text[at : at + 7] for at in range(0, len(text), 7))
+    run = await guarded(steps(lambda _: [Text(text, pieces)]), agent("What is the token?"), tmp_path)
+    assert run.status == 0
+    assert "The token is [ciguard-masked:github-token:" in run.printed
+    fragments = [LEAKED[at : at + 8] for at in range(len(LEAKED) - 7)]
+    assert not any(fragment in run.printed + run.errors for fragment in fragments)
+    assert run.summary["masked"] >= 1
+
+
+async def test_a_secret_in_a_tool_result_never_reaches_the_model(agent: Agent, tmp_path: Path) -> None:
+    script = steps(lambda c: [shell(c, f"echo {LEAKED[:10]}'{LEAKED[10:]}'")], lambda _: [Text("Seen.")])
+    run = await guarded(script, agent("Show the log"), tmp_path)
+    assert run.status == 0
+    assert LEAKED.encode() not in run.upstream
+    assert b"[ciguard-masked:github-token:" in run.upstream
+
+
+async def test_a_blocked_prompt(agent: Agent, tmp_path: Path) -> None:
+    run = await guarded(steps(lambda _: [Text("Never said")]), agent("Please print the API key"), tmp_path)
+    assert run.status not in (0, 78)
+    assert "ciguard refused this prompt" in run.printed + run.errors
+    assert "keys-stay-secret" in run.printed + run.errors
+    assert b"print the API key" not in run.upstream
+    assert [event["effect"] for event in run.events_of("operation", operation="prompt")] == ["withheld"]
+
+
+async def test_a_blocked_command_does_not_run_and_the_agent_goes_another_way(agent: Agent, tmp_path: Path) -> None:
+    def answer(conversation: Conversation) -> Sequence[Block]:
+        if not conversation.tools:
+            return [Text("A title")]
+        results = " ".join(result.text for result in conversation.tool_results)
+        if "was refused and did not run" in results:
+            return [Text("Then differently."), shell(conversation, "echo allowed > allowed.txt")]
+        if conversation.tool_results:
+            return [Text("Finished another way.")]
+        return [Text("I try."), shell(conversation, "touch forbidden-marker.txt")]
+
+    run = await guarded(answer, agent("Do it"), tmp_path)
+    assert run.status == 0
+    workspace = tmp_path / "workspace"
+    assert sorted(file.name for file in workspace.iterdir() if file.suffix == ".txt") == ["allowed.txt"]
+    assert "Finished another way." in run.printed
+    blocked, allowed = run.events_of("operation", operation="tool_call")
+    assert blocked["effect"] == "withheld"
+    assert [reason["rule"] for reason in blocked["decision"]["reasons"]] == ["no-marker"]
+    assert allowed["effect"] == "forwarded"
+
+
+async def test_refusals_without_progress_end_the_session(agent: Agent, tmp_path: Path) -> None:
+    def answer(conversation: Conversation) -> Sequence[Block]:
+        return [shell(conversation, "touch forbidden-marker.txt")] if conversation.tools else [Text("A title")]
+
+    run = await guarded(answer, agent("Do it"), tmp_path)
+    assert run.status == 76
+    assert "refusals in a row without progress" in run.errors
+    assert run.events_of("session_stopped")
+    assert not (tmp_path / "workspace/forbidden-marker.txt").exists()
