@@ -185,8 +185,8 @@ def _outcome(session: Session, by_type: Mapping[EventType, list[dict[str, Any]]]
     if session.completeness is Completeness.CUT_OFF:
         return "incomplete: the guard was cut off before it finished"
     finished: str = by_type[EventType.SESSION_FINISHED][-1]["outcome"]
-    stopped = by_type[EventType.SESSION_STOPPED]
-    outcome = f"{finished}: {stopped[-1]['reason']}" if stopped else finished
+    stopped = [event["reason"] for event in by_type[EventType.SESSION_STOPPED]]
+    outcome = f"{finished}: {stopped[-1]}" if stopped and stopped[-1] not in finished else finished
     if session.completeness is Completeness.UNFINISHED_RESPONSES:
         return f"{outcome}; incomplete: responses were still being streamed"
     return outcome

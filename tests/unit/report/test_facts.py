@@ -68,6 +68,13 @@ def test_a_stopped_session_says_why_and_open_responses_are_said(tmp_path: Path) 
     assert facts.exited == "ended by SIGTERM"
 
 
+def test_a_reason_that_the_outcome_gives_is_not_said_twice(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    recorder.record(EventType.SESSION_STOPPED, reason="too many refusals")
+    recorder.finish("the guard stopped: too many refusals")
+    assert facts_of(open_session(tmp_path / "session")).outcome == "the guard stopped: too many refusals"
+
+
 def test_an_empty_log_and_a_missing_body_have_facts_too(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "events.jsonl").touch()
