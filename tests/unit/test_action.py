@@ -17,6 +17,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from ciguard import errors
+from ciguard.policy.loading import load_policy
+from ciguard.policy.trust import source_for
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/github.md"
@@ -94,6 +96,15 @@ def test_workflows_to_paste_use_inputs_that_exist_and_keep_the_credential_to_one
     holders = [step for step in job["steps"] if "secrets." in str(step)]
     assert holders == [guarded]
     assert "env" not in job
+
+
+def test_the_policy_to_paste_is_valid_and_names_what_the_first_workflow_gives(tmp_path: Path) -> None:
+    (text,) = [block for block in GUIDE_BLOCKS if block.startswith("version: 1\n")]
+    (tmp_path / ".ciguard.yml").write_text(text, encoding="utf-8")
+    policy = load_policy(source_for(None, tmp_path, None), ".ciguard.yml")
+    variables = {*policy.env, *(connection.credential.env for connection in policy.connections.values())}
+    (job,) = load(GUIDE_WORKFLOWS[0])["jobs"].values()
+    assert job["steps"][-1]["env"].keys() == variables
 
 
 def test_the_stand_in_for_the_upload_has_the_inputs_that_the_action_gives_it() -> None:
