@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import re2
+
 from ciguard.inspect.known_value import KnownValue, forms
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.inspect.secret_rule import (
@@ -23,6 +25,9 @@ from ciguard.inspect.secret_rule import (
     SECRET_RULES,
     TOKEN,
 )
+
+GATE_MEMORY = 64 * 1024 * 1024
+"""Bytes that the automaton of all rules and known values may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,16 @@ def _openings() -> re.Pattern[str]:
     )
 
 
+def _gate(known: Iterable[str]) -> re2.Pattern[bytes]:
+    """Matches every text that holds a secret, and few others."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = GATE_MEMORY
+    rules = [rule.gate.encode() for rule in (*SECRET_RULES, PRIVATE_KEY)]
+    literal = [re2.escape(form.encode("utf-8", "surrogatepass")) for form in known]
+    return re2.compile(b"|".join([*rules, *literal]), options)
+
+
 _OPENINGS = _openings()
 _UP_TO_LAST_SEPARATOR = re.compile(f".*[^{TOKEN}]", re.DOTALL)
 
@@ -82,6 +97,7 @@ class Masker:
     def __init__(self, known: Sequence[KnownValue], placeholders: Placeholders) -> None:
         self._placeholders = placeholders
         self._forms = [(form, value) for value in known for form in forms(value.value)]
+        self._gate = _gate([form for form, _ in self._forms])
 
     def mask(self, text: str) -> Masked:
         """``text`` with every secret replaced."""
@@ -99,6 +115,9 @@ class Masker:
 
         Secrets that overlap become one replacement, under the kind of the earliest.
         """
+        # Most texts hold nothing: one linear pass settles that.
+        if not self._gate.search(text.encode("utf-8", "surrogatepass")):
+            return []
         found = self._found(text, begin)
         found.sort(key=lambda one: (one.start, -one.end))
         merged: list[_Found] = []

@@ -23,22 +23,25 @@ class SecretRule:
 
     ``kind`` names it in placeholders and in the log; ``pattern`` matches from one of ``starts`` on, and where it has a
     group, the group alone is the secret. ``at_word_start`` marks a start that is too short to count inside a word.
+    ``gate`` is a regular expression of RE2 for ASCII that matches wherever ``pattern`` does, and rarely elsewhere.
     """
 
     kind: str
     starts: tuple[str, ...]
     pattern: re.Pattern[str]
+    gate: str
     at_word_start: bool = False
 
 
 def _rule(kind: str, starts: tuple[str, ...], rest: str) -> SecretRule:
-    opening = "|".join(re.escape(start) for start in starts)
-    return SecretRule(kind, starts, re.compile(f"(?:{opening}){rest}"))
+    opening = f"(?:{'|'.join(re.escape(start) for start in starts)})"
+    return SecretRule(kind, starts, re.compile(f"{opening}{rest}"), f"{opening}[A-Za-z0-9_.-]{{8}}")
 
 
 def _word(kind: str, starts: tuple[str, ...], rest: str) -> SecretRule:
-    opening = "|".join(re.escape(start) for start in starts)
-    return SecretRule(kind, starts, re.compile(f"(?<![A-Za-z0-9])(?:{opening}){rest}"), at_word_start=True)
+    opening = f"(?:{'|'.join(re.escape(start) for start in starts)})"
+    pattern = re.compile(f"(?<![A-Za-z0-9]){opening}{rest}")
+    return SecretRule(kind, starts, pattern, f"(?:^|[^A-Za-z0-9]){opening}[A-Za-z0-9_.-]{{8}}", at_word_start=True)
 
 
 SECRET_RULES: tuple[SecretRule, ...] = (
@@ -66,7 +69,12 @@ SECRET_RULES: tuple[SecretRule, ...] = (
     _word("databricks-token", ("dapi",), r"[a-f0-9]{32}(?:-[0-9])?"),
     _rule("age-secret-key", ("AGE-SECRET-KEY-1",), r"[0-9A-Z]{58}"),
     _word("jwt", ("eyJ",), r"[A-Za-z0-9_-]{10,2048}\.eyJ[A-Za-z0-9_-]{10,8192}\.[A-Za-z0-9_-]{16,2048}"),
-    _rule("url-password", ("://",), r"[A-Za-z0-9._~%+-]{0,128}:([A-Za-z0-9._~%!$*+=-]{4,256})@"),
+    SecretRule(
+        "url-password",
+        ("://",),
+        re.compile(r"://[A-Za-z0-9._~%+-]{0,128}:([A-Za-z0-9._~%!$*+=-]{4,256})@"),
+        r"://[A-Za-z0-9._~%+-]*:[A-Za-z0-9._~%!$*+=-]+@",
+    ),
 )
 """Rules whose matches contain only token characters (see :data:`TOKEN`)."""
 
@@ -81,6 +89,7 @@ PRIVATE_KEY = SecretRule(
     re.compile(
         rf"{_KEY_HEADER}{_LINE_ENDS}{_KEY_HEADERS}{_KEY_BODY}(?:-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----)?"
     ),
+    "-----BEGIN [A-Z0-9 ]*PRIVATE KEY",
 )
 """The one multi-line rule: PEM, PKCS#8, OpenSSH and PGP private keys, with or without their last line."""
 

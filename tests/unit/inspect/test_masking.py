@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ciguard.inspect.known_value import KnownValue, forms
 from ciguard.inspect.masking import Masker, replaced
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
+from ciguard.inspect.secret_rule import PRIVATE_KEY, SECRET_RULES, SecretRule
 
 KEY = "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA"
 KNOWN = "correct horse-battery/staple+42"
@@ -167,3 +169,15 @@ def test_release_is_prompt_where_no_secret_can_begin() -> None:
 
 def test_secrets_are_not_in_reprs() -> None:
     assert KNOWN not in repr(KnownValue("known", KNOWN))
+
+
+@pytest.mark.parametrize("rule", [*SECRET_RULES, PRIVATE_KEY], ids=lambda rule: rule.kind)
+def test_a_gate_opens_wherever_its_rule_matches(rule: SecretRule) -> None:
+    @given(st.from_regex(rule.pattern), st.text(max_size=3), st.text(max_size=3))
+    @settings(max_examples=25, deadline=None)
+    def opens(secret: str, before: str, after: str) -> None:
+        text = before + secret + after
+        if rule.pattern.search(text):
+            assert re.search(rule.gate, text, re.ASCII)
+
+    opens()
