@@ -25,6 +25,10 @@ class Evaluator:
             name: _by_kind((*policy.rules, *rules))
             for name, rules in (("", ()), *((name, c.rules) for name, c in policy.connections.items()))
         }
+        self._masks = {
+            name: {kind: [m for m in matchers if m.rule.action is ActionWord.MASK] for kind, matchers in rules.items()}
+            for name, rules in self._rules.items()
+        }
 
     def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
         """Whether any rule looks at ``kind`` there. An undeclared connection is always watched: it is refused."""
@@ -50,8 +54,7 @@ class Evaluator:
         """
         found = [
             (start, end, matcher.rule.id)
-            for matcher in self._rules.get(connection, {}).get(kind, ())
-            if matcher.rule.action is ActionWord.MASK
+            for matcher in self._masks.get(connection, {}).get(kind, ())
             for start, end in matcher.spans(text)
         ]
         merged: list[tuple[int, int, str]] = []

@@ -25,7 +25,8 @@ MINIMAL = """\
     connections:
       claude:
         type: anthropic
-        credential: {env: ANTHROPIC_API_KEY}"""
+        credential: {env: ANTHROPIC_API_KEY}
+    isolation: {require: none}"""
 
 BEGIN = f"begin with this policy:\n{MINIMAL}"
 
@@ -60,10 +61,13 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The examples of one document, and whether the checked policy only extends that document."""
+    """The examples of one document with the lines where they stand.
+
+    ``inherited`` says that the policy only extends that document.
+    """
 
     label: str
-    examples: tuple[Example, ...]
+    examples: tuple[tuple[int, Example], ...]
     inherited: bool
 
 
@@ -71,7 +75,7 @@ class Examples:
 class _Loader:
     source: PolicySource
     composed: dict[str, Policy] = field(default_factory=dict)
-    stated: list[tuple[str, Policy]] = field(default_factory=list)
+    stated: list[tuple[Document, Policy]] = field(default_factory=list)
 
     def load_root(self, path: str) -> Policy:
         """The composed policy of ``path``, which nothing extends."""
@@ -107,7 +111,7 @@ class _Loader:
                 ) from None
         result = compose(Layer(policy, document, tuple(parents)))
         self.composed[path] = result
-        self.stated.append((document.label, policy))
+        self.stated.append((document, policy))
         return result
 
     def _document(self, path: str) -> Document:
@@ -141,14 +145,24 @@ def load_with_examples(source: PolicySource, path: str) -> tuple[Policy, list[Ex
     """The policy of ``load_policy``, and the examples of each of its documents, its own ones last."""
     loader = _Loader(source)
     policy = loader.load_root(path)
-    *inherited, (label, own) = loader.stated
-    examples = [
-        Examples(label, validated(preset_files.examples(label)).tests, inherited=True)
-        if label in preset_files.names()
-        else Examples(label, stated.tests, inherited=True)
-        for label, stated in inherited
+    *inherited, own = loader.stated
+    return policy, [
+        *(_examples(*_with_examples(*stated), inherited=True) for stated in inherited),
+        _examples(*_with_examples(*own), inherited=False),
     ]
-    return policy, [*examples, Examples(label, own.tests, inherited=False)]
+
+
+def _with_examples(document: Document, policy: Policy) -> tuple[Document, Policy]:
+    """The same, or for a preset the document that holds its examples."""
+    if document.label not in preset_files.names():
+        return document, policy
+    examples = preset_files.examples(document.label)
+    return examples, validated(examples)
+
+
+def _examples(document: Document, policy: Policy, *, inherited: bool) -> Examples:
+    lines = [document.values["tests", index][0] for index in range(len(policy.tests))]
+    return Examples(document.label, tuple(zip(lines, policy.tests, strict=True)), inherited)
 
 
 def validated(document: Document) -> Policy:

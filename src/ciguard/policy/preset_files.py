@@ -1,7 +1,7 @@
 """The presets that come with ciguard: reviewed YAML, and the same read ahead of time.
 
 Reading YAML takes longer than everything else at the start of a session, so the presets are kept a second time as
-JSON. ``python -m ciguard.policy.preset_files`` writes it anew after a change; a test holds the two together.
+JSON. ``scripts/policy_files.py`` writes it anew after a change; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def reviewed(name: str) -> Document:
 
 def examples(name: str) -> Document:
     """The examples of the preset ``name``: a policy that has nothing else."""
-    return _parsed(FOLDER / "examples" / f"{name.removeprefix(PREFIX)}.yml", f"the examples of {name}")
+    return _parsed(FOLDER / "examples" / f"{name.removeprefix(PREFIX)}.yml", name)
 
 
 def read_ahead_text() -> str:
@@ -52,7 +52,3 @@ def read_ahead_text() -> str:
 
 def _parsed(file: Path, label: str) -> Document:
     return parse(file.read_text(encoding="utf-8"), label, empty_remedy="write the preset")
-
-
-if __name__ == "__main__":
-    READ_AHEAD.write_text(read_ahead_text(), encoding="utf-8")
