@@ -80,6 +80,8 @@ def test_what_streams_is_on_disk_until_it_is_recorded(tmp_path: Path) -> None:
     assert sorted(files.values()) == [b"data: one\n\ndata: two\n\n", b"other"]
     first.discard()
     assert [path.read_bytes() for path in (tmp_path / "session" / "partial").iterdir()] == [b"other"]
+    second.discard()
+    assert sample.end(recorder)["completeness"] == "complete"
 
 
 def test_finishing_writes_the_counts_and_the_manifest(tmp_path: Path) -> None:

@@ -142,6 +142,11 @@ def cut_the_last_byte(directory: Path) -> None:
     (directory / "events.jsonl").write_bytes((directory / "events.jsonl").read_bytes()[:-1])
 
 
+def append_half_a_line(directory: Path) -> None:
+    with (directory / "events.jsonl").open("ab") as log:
+        log.write(b"{")
+
+
 def empty_the_log(directory: Path) -> None:
     rewrite(directory, [])
 
@@ -298,6 +303,7 @@ def link_the_policy(directory: Path) -> None:
         (empty_the_log, 2, "no events"),
         (cut_events, 4, "incomplete"),
         (cut_the_last_byte, 4, "incomplete"),
+        (append_half_a_line, 4, "incomplete"),
         (forge_a_decision, 2, "blocked is 1"),
         (forge_a_time, 4, "another started"),
         (refer_to_no_request, 2, "request 1, which is not there"),
