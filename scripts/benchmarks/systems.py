@@ -100,6 +100,8 @@ def _answering(system: System, launched: Launched, first: bytes, until: float) -
         except OSError as error:
             ended = launched.process is not None and launched.process.poll() is not None
             if ended or time.monotonic() > until:
+                if launched.process is not None:
+                    launched.process.kill()
                 raise RuntimeError(f"{system.name} does not answer: {error}") from error
             time.sleep(0.002)
         else:
@@ -226,9 +228,9 @@ def install_peers() -> None:
             (home / "installed").touch()
 
 
-def _mitmproxy(upstream: str, scratch: Path, *options: str) -> Launched:
+def _mitmdump(upstream: str, scratch: Path, *options: str) -> Launched:
     port = _free_port()
-    settings = ["flow_detail=0", "stream_large_bodies=1", f"confdir={scratch}", "listen_host=127.0.0.1"]
+    settings = ["flow_detail=0", f"confdir={scratch}", "listen_host=127.0.0.1"]
     command = [
         str(_peer("mitmproxy", "mitmdump")),
         "--quiet",
@@ -243,9 +245,12 @@ def _mitmproxy(upstream: str, scratch: Path, *options: str) -> Launched:
     return Launched(process, f"http://127.0.0.1:{port}", {"x-api-key": KEY})
 
 
+def _mitmproxy(upstream: str, scratch: Path) -> Launched:
+    return _mitmdump(upstream, scratch, "--set", "stream_large_bodies=1")
+
+
 def _mitmproxy_masking(upstream: str, scratch: Path) -> Launched:
-    addon = str(Path(__file__).with_name("masking_addon.py"))
-    return _mitmproxy(upstream, scratch, "--set", "stream_large_bodies=1g", "--scripts", addon)
+    return _mitmdump(upstream, scratch, "--scripts", str(Path(__file__).with_name("masking_addon.py")))
 
 
 _LITELLM = """\
