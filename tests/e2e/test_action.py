@@ -189,7 +189,7 @@ async def test_a_real_agent_works_behind_the_guard(
     assert KEY not in shown
 
 
-def test_a_failing_agent_fails_the_step_and_leaves_its_record(
+def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_record(
     runner: Runner, repository: Repository, issuer: Issuer
 ) -> None:
     workflow = f"""{HEADER}
@@ -208,6 +208,12 @@ def test_a_failing_agent_fails_the_step_and_leaves_its_record(
           run: |
             pwd
             false | true
+      - id: killed
+        if: always()
+        uses: acme/ciguard@v1
+        with:
+          artifact-name: killed-session
+          run: kill -KILL "$PPID"
       - id: after
         if: always()
         env:
@@ -222,9 +228,12 @@ def test_a_failing_agent_fails_the_step_and_leaves_its_record(
     assert finished.outputs["first"]["exit-status"] == "7"
     assert finished.outputs["second"]["exit-status"] == "1"
     assert finished.results["after"] == "success", finished.log
-    assert finished.artifacts.keys() == {finished.outputs["first"]["artifact-name"], "second-session"}
-    for archive in finished.artifacts.values():
-        assert show(archive)
+    assert finished.results["killed/run"] == "failure"
+    first = finished.outputs["first"]["artifact-name"]
+    assert finished.artifacts.keys() == {first, "second-session", "killed-session"}
+    assert "exit status 7" in show(finished.artifacts[first])
+    assert "exit status 1" in show(finished.artifacts["second-session"])
+    assert "incomplete" in show(finished.artifacts["killed-session"])
     assert re.search("/sub$", finished.log, re.MULTILINE)
     assert KEY not in finished.log
     assert not re.search("^ACTIONS_", finished.log, re.MULTILINE)
