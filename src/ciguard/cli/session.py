@@ -121,6 +121,8 @@ def _verify(options: argparse.Namespace) -> None:
         for step in verification.steps:
             words = (Span(f"{step.number}. {step.name}: "), Span(step.outcome, tones[step.outcome]))
             print(paint((*words, Span(f" — {step.detail}"))))
+    # The steps come before the error, also where both go to the same pipe.
+    sys.stdout.flush()
     if verification.failure:
         failure = verification.failure
         raise SessionDamaged(f"step {failure.number}, {failure.name}: {failure.detail}", DAMAGE_REMEDY)
