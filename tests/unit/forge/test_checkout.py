@@ -122,3 +122,14 @@ def test_branch_names_are_those_of_git(name: str) -> None:
     assert is_branch_name(name) <= known
     if known and not name.startswith("-") and name != "@":
         assert is_branch_name(name)
+
+
+def test_no_git_command_runs_hooks(work: Checkout) -> None:
+    hook = work.git_dir / "hooks" / "reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {work.root}/pwned\n")
+    hook.chmod(0o755)
+    checkout._output(work, ["update-ref", "refs/x", git(work.root, "rev-parse", "HEAD")])
+    assert not (work.root / "pwned").exists()
+    git(work.root, "update-ref", "refs/y", git(work.root, "rev-parse", "HEAD"))
+    assert (work.root / "pwned").exists()

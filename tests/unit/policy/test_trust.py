@@ -443,6 +443,14 @@ def test_a_link_committed_as_the_policy_is_refused(forged: Forged, tmp_path: Pat
         source.read("folder/team.yml")
 
 
+def test_a_file_too_large_is_not_even_read(forged: Forged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = forged.clone(tmp_path / "ws", forged.merge)
+    monkeypatch.setattr(trust, "SIZE_LIMIT", len(STRICT) - 1)
+    monkeypatch.setattr(checkout, "blob", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(PolicyError, match="larger than"):
+        source_for(job(forged), workspace, None).read(POLICY)
+
+
 def test_the_working_tree_is_not_left_through_links(tmp_path: Path) -> None:
     workspace, outside = tmp_path / "ws", tmp_path / "outside"
     (workspace / "policies").mkdir(parents=True)
