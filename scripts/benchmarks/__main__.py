@@ -77,7 +77,7 @@ def _measure(systems: Sequence[System], upstream: str, scratch: Path, divisor: i
         loads = {thousand.name: latencies(running, thousand)}
         after = memory(running)
         loads |= {load.name: latencies(running, load) for load in others}
-        streamed = streams(running, max(5 // divisor, 1))
+        streamed = streams(running, max(10 // divisor, 1))
     present = [system for system in systems if system.name not in missing]
     slow = {system.name: system.start for system in running if system.start > 3}
     rounds = {system.name: 1 if system.name in slow else max(10 // divisor, 2) for system in present}
@@ -101,9 +101,9 @@ def _loads(divisor: int) -> tuple[Load, ...]:
 
     return (
         Load("1 KB prompt, new", lambda: new(1_000), 50 // divisor, 20),
-        Load("200 KB prompt, new", lambda: new(200_000), 20 // divisor, 5),
-        Load("2 MB prompt, new", lambda: new(2_000_000), 20 // divisor, 2),
-        Load("200 KB conversation, resent with 1 KB new", resent_conversation(200_000, 1_000), 20 // divisor, 5),
+        Load("200 KB prompt, new", lambda: new(200_000), 40 // divisor, 5),
+        Load("2 MB prompt, new", lambda: new(2_000_000), 40 // divisor, 2),
+        Load("200 KB conversation, resent with 1 KB new", resent_conversation(200_000, 1_000), 40 // divisor, 5),
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _CHUNKED_END = b"0\r\n\r\n"
 
 
@@ -25,15 +26,20 @@ class Heard:
 
 
 class Client:
-    """Talks to one server over one connection that is kept; ``headers`` go with every request."""
+    """Talks to one server over one connection that is kept; ``headers`` go with every request.
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
+    Errors call the server ``name``.
+    """
+
+    def __init__(self, name: str, url: str, headers: dict[str, str]) -> None:
+        self._name = name
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         lines = [f"POST {parts.path}/v1/messages HTTP/1.1", f"host: {parts.netloc}", "content-type: application/json"]
         lines += ["anthropic-version: 2023-06-01", *(f"{name}: {value}" for name, value in headers.items())]
         self._head = "\r\n".join(lines).encode()
         self._socket = self._connected()
+        self._closing = False
 
     def _connected(self) -> socket.socket:
         made = socket.create_connection(self._address, timeout=60)
@@ -41,10 +47,11 @@ class Client:
         return made
 
     def _renew(self) -> None:
-        """Connect again if the server has closed the idle connection; the time for that does not count."""
-        if select.select([self._socket], [], [], 0)[0]:
+        """Connect again if the server has closed the connection or said so; the time for that does not count."""
+        if self._closing or select.select([self._socket], [], [], 0)[0]:
             self._socket.close()
             self._socket = self._connected()
+            self._closing = False
 
     def close(self) -> None:
         """Drop the connection."""
@@ -61,11 +68,14 @@ class Client:
         while not _is_whole(received):
             data = self._socket.recv(262144)
             if not data:
-                raise ConnectionError(f"the answer broke off after {len(received)} bytes, {bytes(received[-500:])!r}")
+                raise ConnectionError(
+                    f"{self._name}: the answer broke off after {len(received)} bytes, {bytes(received[-500:])!r}"
+                )
             arrivals.append((time.monotonic_ns(), data))
             received += data
         if not received.startswith(b"HTTP/1.1 200 "):
-            raise ConnectionError(f"the answer was {bytes(received[:2000])!r}")
+            raise ConnectionError(f"{self._name}: the answer was {bytes(received[:2000])!r}")
+        self._closing = _CLOSE.search(received, 0, received.find(b"\r\n\r\n") + 2) is not None
         return Heard((arrivals[0][0] - start) / 1e9, (arrivals[-1][0] - start) / 1e9, tuple(arrivals))
 
 

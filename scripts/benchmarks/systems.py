@@ -95,7 +95,7 @@ def run(system: System, upstream: str, scratch: Path, first: bytes) -> Running:
 def _answering(system: System, launched: Launched, first: bytes, until: float) -> Client:
     while True:
         try:
-            client = Client(launched.url, launched.headers)
+            client = Client(system.name, launched.url, launched.headers)
             client.ask(first)
         except OSError as error:
             ended = launched.process is not None and launched.process.poll() is not None
@@ -138,9 +138,10 @@ http {{
     uwsgi_temp_path {scratch};
     scgi_temp_path {scratch};
     client_max_body_size 64m;
-    upstream model {{ server {upstream}; keepalive 8; }}
+    upstream model {{ server {upstream}; keepalive 8; keepalive_requests 1000000; }}
     server {{
         listen 127.0.0.1:{port};
+        keepalive_requests 1000000;
         location / {{
             proxy_pass http://model;
             proxy_http_version 1.1;

@@ -54,7 +54,7 @@ def test_a_resent_conversation_only_grows() -> None:
 @pytest.mark.parametrize("proxied", [False, True])
 def test_client_reads_whole_answers_and_streams(proxied: bool) -> None:
     with server("upstream") as upstream, server("passthrough", upstream) as proxy:
-        client = Client(proxy if proxied else upstream, {})
+        client = Client("it", proxy if proxied else upstream, {})
         for _ in range(2):
             heard = client.ask(new_prompts(300_000)())
             assert (
@@ -70,8 +70,8 @@ def test_client_reads_whole_answers_and_streams(proxied: bool) -> None:
 
 def test_client_takes_only_success() -> None:
     with server("passthrough", "http://127.0.0.1:9") as broken:
-        client = Client(broken, {})
-        with pytest.raises(ConnectionError, match=r"the answer was .*500 Internal Server Error"):
+        client = Client("it", broken, {})
+        with pytest.raises(ConnectionError, match=r"it: the answer was .*500 Internal Server Error"):
             client.ask(b"{}")
         client.close()
 
