@@ -26,8 +26,3 @@ def covers(wide: str, narrow: str) -> bool:
     Only a ``*`` of ``wide`` can take in a ``*`` of ``narrow``, so that reading ``narrow`` as a plain text answers it.
     """
     return matches(wide, narrow)
-
-
-def any_covers(wide: tuple[str, ...], narrow: str) -> bool:
-    """Whether one of the globs ``wide`` covers ``narrow``."""
-    return any(covers(glob, narrow) for glob in wide)

@@ -111,6 +111,12 @@ def _served(value: object) -> object:
     return ConnectionType(value) if isinstance(value, str) and value in set(ConnectionType) else value
 
 
+def _number(value: object) -> object:
+    if type(value) is not int or value != VERSION:
+        raise refusal(f"the version must be the number {VERSION}", f"write version: {VERSION}")
+    return value
+
+
 class Section(BaseModel):
     """A mapping of the policy file."""
 
@@ -201,7 +207,7 @@ class SqlMatcher(Section):
     """Looks for SQL statements in every text of the body, for example in the argument of a psql command."""
 
     statements: tuple[StatementKind, ...] = Field(default=(), description="Statements that match wherever they appear.")
-    without_where: tuple[Literal[StatementKind.DELETE, StatementKind.UPDATE], ...] = Field(
+    without_where: tuple[Literal["delete", "update"], ...] = Field(
         default=(), description="Statements that match when they have no WHERE."
     )
 
@@ -371,7 +377,7 @@ class Example(Section):
 class Policy(Section):
     """A ciguard policy: what an agent may do in a CI job."""
 
-    version: Literal[1] = Field(description="The version of the policy format.")
+    version: Annotated[Literal[1], BeforeValidator(_number)] = Field(description="The version of the policy format.")
     extends: tuple[str, ...] = Field(
         default=(),
         description="Policies to start from: presets (ciguard:observe, ciguard:standard, ciguard:strict) and files, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ciguard.operation import OperationKind, ResultKind
@@ -169,6 +169,7 @@ ToolGlob = Annotated[Glob, AfterValidator(_tool_glob)]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"enum": list(KINDS)})]
 ClaimValues = Annotated[
     tuple[Annotated[str, Shape(r"(?s).+", "a claim's value", "write the value that the claim must have")], ...],
+    Field(min_length=1),
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]

@@ -24,9 +24,9 @@ _TYPES = {
 }
 
 
-def policy_error(document: Document, error: ValidationError) -> PolicyError:
+def policy_error(document: Document, failure: ValidationError) -> PolicyError:
     """The first thing that is wrong, by its place in the document."""
-    details = [detail for detail in error.errors(include_url=False) if detail["type"] != "default_factory_not_called"]
+    details = [detail for detail in failure.errors(include_url=False) if detail["type"] != "default_factory_not_called"]
     paths = [detail["loc"] for detail in details]
     # An error above another only follows from it: a list is "too short" when its one item was refused.
     causes = [
@@ -34,7 +34,11 @@ def policy_error(document: Document, error: ValidationError) -> PolicyError:
         for detail in details
         if not any(len(path) > len(detail["loc"]) and path[: len(detail["loc"])] == detail["loc"] for path in paths)
     ]
-    return min((_one(document, detail) for detail in causes), key=lambda found: (found.line, found.column))
+    # A missing key comes last: often it is there, but misspelt.
+    missing = [detail for detail in causes if detail["type"] == "missing"]
+    others = [detail for detail in causes if detail["type"] != "missing"]
+    found = [_one(document, detail) for detail in others or missing]
+    return min(found, key=lambda error: (error.line, error.column))
 
 
 def _one(document: Document, detail: ErrorDetails) -> PolicyError:

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciguard.errors import PolicyError
+from ciguard.policy.models import IsolationLevel, Policy
+from tests.unit.policy.sources import loaded, place, refused
+
+CONNECTION = "connections: {c: {type: openai, credential: {env: KEY}"
+RULE = "{id: %s, on: [sql], text: {regex: [x]}}"
+
+# The parent's text, the child's second line and more, and where the child loosens: line, column, a part of the cause.
+LOOSER = [
+    ("approval: {hold_at: 50}", "approval: {hold_at: 60}", 3, 21, "60 is higher than the 50"),
+    ("approval: {block_at: 80}", "approval:\n  block_at: 101", 4, 13, "101 is higher than the 80"),
+    ("approval: {timeout: 90s}", "approval: {timeout: 2m}", 3, 21, "2m is longer than the 90s"),
+    ("approval: {approvers: ['@a']}", "approval: {approvers: ['@a', '@b']}", 3, 30, "approver @b is not within"),
+    ("approval: {approvers: []}", "approval: {approvers: ['@a']}", 3, 24, "allows: none"),
+    ("limits: {refusals_in_a_row: 5}", "limits: {refusals_in_a_row: 6}", 3, 29, "6 is higher than the 5"),
+    ("isolation: {require: landlock}", "isolation: {require: user}", 3, 22, "user is weaker than the landlock"),
+    ("isolation: {require: none}", "isolation: {require: none, prefer: none}", None, None, ""),
+    ("isolation: {prefer: auto}", "isolation: {require: none, prefer: user}", 3, 36, "user is weaker than the auto"),
+    ("egress: {allow: ['a.example']}", "egress: {allow: ['b.example']}", 3, 18, "host b.example is not within"),
+    ("egress: {allow: ['a.example:443']}", "egress: {allow: ['a.example']}", 3, 18, "host a.example is not within"),
+    ("egress: {allow: []}", "egress: {allow: [a.example]}", 3, 18, "allows: none"),
+    ("env: [A]", "env: [A, B]", 3, 10, "variable B is not within"),
+    ("env: []", "env: [B]", 3, 7, "variable B is not within"),
+    ("identity: {audience: one}", "identity: {audience: two}", 3, 22, "two differs from the one"),
+    ("identity: {allow: [{a: b}]}", "identity: {audience: two}", 3, 22, "two differs from the ciguard"),
+    (
+        "identity: {issuers: ['https://a.example']}",
+        "identity: {issuers: ['https://b.example']}",
+        3,
+        22,
+        "issuer https://b.example is not within",
+    ),
+    (f"{CONNECTION}}}}}", CONNECTION.replace("c:", "d:", 1) + "}}", 3, 18, "the connection d is not among"),
+    (f"{CONNECTION}}}}}", CONNECTION.replace("openai", "gemini") + "}}", 3, 25, "gemini differs from the openai"),
+    (f"{CONNECTION}}}}}", CONNECTION.replace("KEY", "OTHER") + "}}", 3, 51, "OTHER differs from the KEY"),
+    (f"{CONNECTION}}}}}", CONNECTION + ", upstream: 'https://x.example'}}", 3, 67, "https://x.example differs from"),
+    (f"{CONNECTION}, models: [a*]}}}}", CONNECTION + ", models: [ab, 'b*']}}", 3, 70, "model b* is not within"),
+    (f"{CONNECTION}, models: [a-*]}}}}", CONNECTION + ", models: ['a*']}}", 3, 66, "model a* is not within"),
+    (f"{CONNECTION}, limits: {{requests: 5}}}}}}", CONNECTION + ", limits: {requests: 6}}}", 3, 76, "6 is higher than"),
+    ("connections: {}", CONNECTION + "}}", 3, 18, "among those of what this policy extends: none"),
+    (f"rules: [{RULE % 'r'}]", f"rules: [{RULE % 's'}, {RULE % 'r'}]", 3, 54, "rule r is already in what"),
+    (f"rules: [{RULE % 'r'}]", CONNECTION + f", rules: [{RULE % 'r'}]}}}}", 3, 70, "rule r is already in what"),
+    ("env: [KEY]", f"{CONNECTION}}}}}", 3, 45, "KEY is the credential of the connection c"),
+    (f"{CONNECTION}}}}}", "env: [KEY]", 3, 7, "KEY is the credential of the connection c"),
+]
+
+
+@pytest.mark.parametrize(("parent", "child", "line", "column", "cause"), LOOSER, ids=[row[1][:50] for row in LOOSER])
+def test_loosening_is_an_error_at_its_line(
+    parent: str, child: str, line: int | None, column: int | None, cause: str
+) -> None:
+    files = {"parent.yml": f"version: 1\n{parent}"}
+    if line is None:
+        assert loaded(f"extends: [parent.yml]\n{child}", files).isolation.prefer == "none"
+        return
+    error = refused(f"extends: [parent.yml]\n{child}", files)
+    assert place(error) == ("p.yml", line, column)
+    assert cause in error.cause
+    assert error.remedy
+
+
+def composed(child: str, **parents: str) -> Policy:
+    files = {f"{name}.yml": f"version: 1\n{text}" for name, text in parents.items()}
+    return loaded(f"extends: [{', '.join(files)}]\n{child}", files)
+
+
+class TestTightening:
+    def test_what_the_child_does_not_say_is_inherited(self) -> None:
+        parent = (
+            "identity: {audience: x, issuers: ['https://a.example']}\n"
+            "connections: {c: {type: openai, credential: {env: KEY}, upstream: 'https://gw.example', models: [a], limits: {requests: 3}}}\n"
+            "approval: {hold_at: 10, block_at: 20, approvers: ['@a'], timeout: 5m}\n"
+            "isolation: {require: user, prefer: namespace}\n"
+            "egress: {allow: [a.example]}\naudit: {recipients: ['ssh-ed25519 AAAA']}\n"
+            f"limits: {{refusals_in_a_row: 3}}\nenv: [E]\nsecrets: [S]\nrules: [{RULE % 'r'}]\n"
+        )
+        assert composed("", parent=parent).text == loaded(parent).text
+
+    def test_what_the_parent_does_not_say_is_free(self) -> None:
+        policy = composed(
+            "approval: {hold_at: 101, timeout: 3h}\nenv: [A]\negress: {allow: [a.example]}\nisolation: {require: none}",
+            parent="rules: []",
+        )
+        assert (policy.approval.hold_at, policy.approval.timeout_seconds, policy.env) == (101, 10_800, ("A",))
+        assert policy.isolation.require is IsolationLevel.NONE
+
+    def test_lower_narrower_stronger(self) -> None:
+        policy = composed(
+            "approval: {hold_at: 10, timeout: 60s}\nisolation: {require: namespace}\n"
+            f"{CONNECTION}, models: [gpt-5-mini], limits: {{requests: 2, output_tokens: 5}}}}}}\n"
+            "egress: {allow: ['x.a.example:443', b.example]}",
+            parent="approval: {hold_at: 20, timeout: 2m}\nisolation: {require: user}\n"
+            f"{CONNECTION}, models: ['gpt-*'], limits: {{requests: 3}}}}}}\n"
+            "egress: {allow: ['*.a.example', b.example, c.example]}",
+        )
+        connection = policy.connections["c"]
+        assert (policy.approval.hold_at, policy.approval.timeout) == (10, "60s")
+        assert policy.isolation.require is IsolationLevel.NAMESPACE
+        assert (connection.models, connection.limits.requests) == (("gpt-5-mini",), 2)
+        assert connection.limits.output_tokens == 5
+        assert policy.egress.allow == ("x.a.example:443", "b.example")
+
+    def test_a_preference_weaker_than_the_composed_requirement_rises_with_it(self) -> None:
+        policy = composed("isolation: {require: namespace}", parent="isolation: {require: user, prefer: landlock}")
+        assert policy.isolation.prefer == "namespace"
+
+    def test_null_states_nothing(self) -> None:
+        policy = composed(f"{CONNECTION}, models: null}}}}", parent=f"{CONNECTION}, models: [a]}}}}")
+        assert policy.connections["c"].models == ("a",)
+
+    def test_rules_and_unions_add_up(self) -> None:
+        policy = composed(
+            f"rules: [{RULE % 's'}]\nsecrets: [B, A]\n{CONNECTION}, rules: [{RULE % 'v'}]}}}}",
+            parent=f"rules: [{RULE % 'r'}]\nsecrets: [A]\n{CONNECTION}, rules: [{RULE % 'u'}]}}}}",
+        )
+        assert [rule.id for _, rule in policy.placed_rules()] == ["r", "s", "u", "v"]
+        assert policy.secrets == ("A", "B")
+
+    def test_every_list_of_who_may_start_is_kept(self) -> None:
+        policy = composed("identity: {allow: [{b: c}, {d: [e, f]}]}", parent="identity: {allow: [{a: x}]}")
+        assert policy.identity.allow == ()
+        assert policy.identity.allow_layers == (({"a": ("x",)},), ({"b": ("c",)}, {"d": ("e", "f")}))
+
+    def test_without_extends_the_list_is_one_layer(self) -> None:
+        policy = loaded("identity: {allow: [{a: x}]}")
+        assert (policy.identity.allow, policy.identity.allow_layers) == ((), (({"a": ("x",)},),))
+
+    def test_the_composed_policy_has_its_own_examples_only(self) -> None:
+        example = "tests: [{operation: {sql: {}}, expect: %s}]"
+        policy = composed(example % "hold", parent=example % "allow")
+        assert [test.expect for test in policy.tests] == ["hold"]
+
+
+class TestSideBySide:
+    def test_the_tightest_value_is_in_force_in_either_order(self) -> None:
+        texts = {
+            "a": "approval: {hold_at: 30, timeout: 2h, approvers: ['@x', '@y']}\negress: {allow: ['*.e.example']}\n"
+            f"isolation: {{require: user}}\n{CONNECTION}, models: ['a*', c]}}}}",
+            "b": "approval: {hold_at: 40, timeout: 5m, approvers: ['@y', '@z']}\negress: {allow: ['f.e.example:443']}\n"
+            f"isolation: {{require: namespace}}\n{CONNECTION}, models: [ab, 'b*', c]}}}}",
+        }
+        for order in (texts, dict(reversed(texts.items()))):
+            policy = composed("", **order)
+            assert (policy.approval.hold_at, policy.approval.timeout, policy.approval.approvers) == (30, "5m", ("@y",))
+            assert policy.egress.allow == ("f.e.example:443",)
+            assert policy.isolation.require is IsolationLevel.NAMESPACE
+            assert set(policy.connections["c"].models or ()) == {"ab", "c"}
+
+    @pytest.mark.parametrize(
+        ("left", "right", "cause"),
+        [
+            (f"rules: [{RULE % 'r'}]", "rules: [{id: r, on: [sql], text: {regex: [y]}}]", "both have a rule r"),
+            (f"{CONNECTION}, models: [a]}}}}", f"{CONNECTION}, models: [b]}}}}", "no model is allowed by both"),
+            (f"{CONNECTION}}}}}", CONNECTION.replace("c:", "d:", 1) + "}}", "the connection d is not among"),
+            (f"{CONNECTION}}}}}", CONNECTION.replace("KEY", "K") + "}}", "K differs from the KEY"),
+            ("identity: {audience: a}", "identity: {audience: b}", "b differs from the a"),
+        ],
+    )
+    def test_contradictions_are_told_where_the_second_is_extended(self, left: str, right: str, cause: str) -> None:
+        files = {"a.yml": f"version: 1\n{left}", "b.yml": f"version: 1\n{right}"}
+        error = refused("extends: [a.yml, b.yml]", files)
+        assert place(error) == ("p.yml", 2, 18)
+        assert cause in error.cause
+
+    def test_presets_go_together(self) -> None:
+        assert (
+            loaded("extends: [ciguard:observe, ciguard:strict, ciguard:standard]").text
+            == loaded("extends: [ciguard:strict]").text
+        )
+
+
+LIMITS = st.none() | st.integers(1, 101)
+
+
+def approval(hold: int | None, block: int | None) -> str:
+    stated = [f"{name}: {value}" for name, value in (("hold_at", hold), ("block_at", block)) if value is not None]
+    return f"approval: {{{', '.join(stated)}}}"
+
+
+@given(st.lists(st.tuples(LIMITS, LIMITS), min_size=1, max_size=4))
+def test_no_composition_is_looser_than_any_policy_in_it(stated: list[tuple[int | None, int | None]]) -> None:
+    """Whatever a chain of extending policies states, the result keeps each bound, or there is no result."""
+    files = {
+        f"{n}.yml": f"version: 1\nextends: [{n + 1}.yml]\n{approval(*bounds)}" for n, bounds in enumerate(stated[1:])
+    }
+    files[f"{len(stated) - 1}.yml"] = "version: 1"
+    try:
+        policy = loaded(f"extends: [0.yml]\n{approval(*stated[0])}", files)
+    except PolicyError as error:
+        assert "is higher than" in error.cause
+        return
+    for index, value in enumerate((policy.approval.hold_at, policy.approval.block_at)):
+        assert all(value <= bound for bounds in stated if (bound := bounds[index]) is not None)
