@@ -6,14 +6,15 @@ next. A call must be settled: one that was neither allowed nor refused never lea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ciguard.codecs.document import dump, parse, rewrite
 from ciguard.codecs.error import WireError
+from ciguard.codecs.passage import Passage
 from ciguard.inspect.masking import Masker
-from ciguard.operation import Json
+from ciguard.operation import Json, strings
 
 
 class Side(StrEnum):
@@ -82,9 +83,14 @@ class Tally:
     output_tokens: int = 0
 
     def settle(self, item: CallItem) -> None:
-        """Count a settled call. Raises :class:`WireError` when it was left unsettled."""
+        """Count a settled call.
+
+        Raises :class:`WireError` when it was left unsettled, or allowed although it cannot be read.
+        """
         if not item.settled:
             raise WireError("a tool call was left undecided")
+        if item.problem and not item.note:
+            raise WireError("a tool call that cannot be read was allowed")
         if item.side is Side.SERVICE:
             return
         if item.note:
@@ -117,24 +123,69 @@ def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Si
         value = parse(arguments) if arguments.strip() else {}
     except WireError as error:
         masked = masker.mask(arguments)
-        return CallItem(id_, name, masked.text, masked.kinds, side, f"its arguments cannot be read: {error}")
+        item = _call(id_, name, masked.text, masked.kinds, side, masker)
+        item.problem = f"its arguments cannot be read: {error}"
+        return item
     return call_from_value(id_, name, value, masker, side)
 
 
 def call_from_value(id_: str, name: str, value: Json, masker: Masker, side: Side = Side.AGENT) -> CallItem:
     """A call whose input came as a JSON value."""
     masked, kinds = masked_value(value, masker)
-    return CallItem(id_, name, masked, kinds, side, original=value)
+    item = _call(id_, name, masked, kinds, side, masker)
+    item.original = value
+    return item
+
+
+def _call(id_: str, name: str, given: Json, kinds: tuple[str, ...], side: Side, masker: Masker) -> CallItem:
+    labels = [masker.mask(id_), masker.mask(name)]
+    hidden = tuple(kind for label in labels for kind in label.kinds)
+    problem = "there is a secret in its name or its id" if hidden else ""
+    return CallItem(labels[0].text, labels[1].text, given, (*kinds, *hidden), side, problem)
+
+
+def mask_texts(
+    places: Sequence[tuple[Hashable, dict[str, Json], str]], part: str, masker: Masker
+) -> Iterator[TextItem]:
+    """Mask in place a text of a whole answer that ``places`` make up: block, object and key; yields it if not empty."""
+    passage = Passage(part, masker)
+    pieces: list[tuple[int, str]] = []
+    for block, holder, key in places:
+        text = text_of(holder.get(key))
+        pieces.append((passage.length, text))
+        passage.feed(block, text)
+    passage.finish()
+    if not passage.length:
+        return
+    item = TextItem(part, passage.masked, passage.kinds)
+    yield item
+    for place, ((start, text), (_, holder, key)) in enumerate(zip(pieces, places, strict=True)):
+        replacement = item.replacement if not place or item.replacement is None else ""
+        delivered = passage.edited(start, text) if replacement is None else replacement
+        if delivered != text:
+            holder[key] = delivered
+            drop_logprobs(holder)
 
 
 def mask_text(holder: dict[str, Json], key: str, part: str, masker: Masker) -> Iterator[TextItem]:
-    """Mask the text ``holder[key]`` of a whole answer in place; yields it when there is any."""
-    text = holder.get(key)
-    if isinstance(text, str) and text:
-        masked = masker.mask(text)
-        item = TextItem(part, masked.text, masked.kinds)
-        yield item
-        holder[key] = masked.text if item.replacement is None else item.replacement
+    """The same for a text that stands on its own."""
+    yield from mask_texts([(key, holder, key)], part, masker)
+
+
+def drop_logprobs(value: Json) -> None:
+    """Empty the lists that repeat a text token by token: they would give away what was masked in it."""
+    pending = [value]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            for key in _LOGPROBS & here.keys():
+                here[key] = [] if isinstance(here[key], list) else None
+        if isinstance(here, dict | list):
+            inner = here.values() if isinstance(here, dict) else here
+            pending.extend(one for one in inner if isinstance(one, dict | list))
+
+
+_LOGPROBS = frozenset({"logprobs", "logprobsResult"})
 
 
 def mask_message(message: dict[str, Json], masker: Masker) -> None:
@@ -171,7 +222,7 @@ def number_of(value: Json) -> int:
 
 
 def texts_in(values: Iterable[Json]) -> tuple[str, ...]:
-    """The strings that carry content in ``values``: all of them but those of structural keys."""
+    """The strings of message parts that carry content: all of them but those that say how content is packed."""
     found: list[str] = []
     pending = list(values)[::-1]
     while pending:
@@ -181,17 +232,37 @@ def texts_in(values: Iterable[Json]) -> tuple[str, ...]:
             case list() as items:
                 pending.extend(reversed(items))
             case dict() as pairs:
-                pending.extend(value for key, value in reversed(pairs.items()) if key not in STRUCTURAL)
+                pending.extend(value for key, value in reversed(pairs.items()) if not _is_packing(pairs, key, value))
             case _:
                 continue
     return tuple(text for text in found if text)
 
 
-STRUCTURAL = frozenset(
+PACKING = frozenset(
     {"type", "role", "id", "tool_use_id", "call_id", "tool_call_id", "cache_control", "signature", "encrypted_content"}
-    | {"thoughtSignature", "thought_signature", "media_type", "mime_type", "mimeType", "status", "data", "detail"}
+    | {"thoughtSignature", "thought_signature", "media_type", "mime_type", "mimeType"}
 )
 """Keys whose strings say how content is packed, not what it says; policy does not read them, masking does."""
+
+_BYTES = frozenset({"data", "url", "image_url", "file_data"})
+_SETTINGS = {
+    "detail": frozenset({"auto", "low", "high", "original"}),
+    "status": frozenset({"in_progress", "completed", "incomplete"}),
+}
+
+
+def _is_packing(pairs: dict[str, Json], key: str, value: Json) -> bool:
+    """Whether ``pairs[key]`` is no text: a label, a setting, or bytes in base64 (a plain text can be ``data`` too)."""
+    if key in PACKING or (isinstance(value, str) and value in _SETTINGS.get(key, ())):
+        return True
+    if key not in _BYTES or not isinstance(value, str):
+        return False
+    return value.startswith("data:") or (key == "data" and pairs.get("type") != "text")
+
+
+def all_texts(value: Json) -> tuple[str, ...]:
+    """Every string of a value that has no form of its own, such as what a tool returned; object keys included."""
+    return tuple(text for text in strings(value) if text)
 
 
 def usage_tokens(usage: Mapping[str, Json], *names: str) -> int:

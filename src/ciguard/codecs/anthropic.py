@@ -7,33 +7,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from ciguard.codecs.answer import (
     CallItem,
     Item,
-    Side,
     Tally,
-    call_from_json,
-    call_from_value,
     list_of,
     mask_message,
-    mask_text,
-    masked_json,
-    number_of,
+    mask_texts,
     object_of,
     text_of,
     texts_in,
     usage_tokens,
 )
+from ciguard.codecs.anthropic_block import (
+    CUT_OFF,
+    INPUT_TOKENS,
+    LEFT_OUT,
+    TEXT_KEYS,
+    answers,
+    call_of,
+    is_call,
+    is_result,
+)
+from ciguard.codecs.anthropic_stream import AnthropicReader
 from ciguard.codecs.codec import Endpoint, Purpose, Saying, SayingKind, TextRelease
 from ciguard.codecs.document import Document, Part, dump
 from ciguard.codecs.error import WireError
-from ciguard.codecs.hold import HeldEvent, HoldingStream
+from ciguard.codecs.hold import HoldingStream
 from ciguard.codecs.sse import encode
+from ciguard.codecs.unknown import said_in
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
 
-INPUT_TOKENS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -84,7 +91,7 @@ class Anthropic:
         message = dict(object_of(value))
         message["content"] = [
             {**block, "content": note}
-            if isinstance(block, dict) and block.get("tool_use_id") == id_ and _is_result(block)
+            if isinstance(block, dict) and block.get("tool_use_id") == id_ and is_result(block)
             else block
             for block in list_of(message.get("content"))
         ]
@@ -96,40 +103,47 @@ class Anthropic:
         tally.input_tokens += usage_tokens(usage, *INPUT_TOKENS)
         tally.output_tokens += usage_tokens(usage, "output_tokens")
         blocks = list_of(message.get("content"))
+        cut_off = message.get("stop_reason") == "max_tokens"
         refused: set[str] = set()
-        for place, block in enumerate(blocks):
-            if not isinstance(block, dict):
+        for type_, run in groupby(enumerate(blocks), lambda one: object_of(one[1]).get("type")):
+            if type_ in TEXT_KEYS:
+                key = TEXT_KEYS[str(type_)]
+                yield from mask_texts([(place, object_of(block), key) for place, block in run], key, masker)
                 continue
-            if is_call(block):
-                item = call_from_value(
-                    text_of(block.get("id")), text_of(block["name"]), block["input"], masker, _side(block)
-                )
-                yield item
-                tally.settle(item)
-                if item.note:
-                    refused.add(item.id)
-                    blocks[place] = {"type": "text", "text": item.note}
+            for place, block in run:
+                if not isinstance(block, dict):
+                    raise WireError("a content block is not an object")
+                if is_call(block):
+                    item = call_of(block, masker)
+                    if cut_off and place == len(blocks) - 1 and not block["input"]:
+                        item.problem = item.problem or CUT_OFF
+                    yield item
+                    tally.settle(item)
+                    if item.note:
+                        refused.add(text_of(block.get("id")))
+                        blocks[place] = {"type": "text", "text": item.note}
+                    else:
+                        block["input"] = item.input
+                elif answers(block, refused):
+                    blocks[place] = {"type": "text", "text": LEFT_OUT}
                 else:
-                    block["input"] = item.input
-            elif _answers(block, refused):
-                blocks[place] = {"type": "text", "text": "[ciguard] The result of the refused call was left out."}
-            else:
-                for key, part in TEXT_KEYS.items():
-                    yield from mask_text(block, key, part, masker)
+                    for path, holder, key in list(said_in(block)):
+                        yield from mask_texts([(path, holder, key)], key, masker)
         mask_message(message, masker)
         if tally.stranded and message.get("stop_reason") == "tool_use":
             message["stop_reason"] = "end_turn"
 
     def stream(self, masker: Masker, text: TextRelease) -> HoldingStream:
         """See :meth:`ciguard.codecs.codec.Codec.stream`."""
-        return HoldingStream(_Reader(masker), masker, text)
+        return HoldingStream(AnthropicReader(masker, self.stream_error), masker, text)
 
     def continuation(self, document: Document, message: Json, refused: Sequence[CallItem]) -> Document:
         """See :meth:`ciguard.codecs.codec.Codec.continuation`."""
         results: list[Json] = [
             {"type": "tool_result", "tool_use_id": item.id, "is_error": True, "content": item.note} for item in refused
         ]
-        answer: Json = {"role": "assistant", "content": object_of(message).get("content")}
+        content = [block for block in list_of(object_of(message).get("content")) if object_of(block).get("text") != ""]
+        answer: Json = {"role": "assistant", "content": content}
         told: Json = {"role": "user", "content": results}
         added = [Part("messages", dump(answer), item=True), Part("messages", dump(told), item=True)]
         return document.with_parts([*document.parts, *added])
@@ -158,28 +172,8 @@ class Anthropic:
         return encode("error", self.error(500, message).decode())
 
 
-TEXT_KEYS = {"text": "text", "thinking": "thinking"}
-
-
-def is_call(block: dict[str, Json]) -> bool:
-    """Anything with a name and an input is a tool call, whatever its type is called."""
-    return isinstance(block.get("name"), str) and "input" in block
-
-
-def _side(block: dict[str, Json]) -> Side:
-    return Side.AGENT if block.get("type") == "tool_use" else Side.SERVICE
-
-
-def _is_result(block: dict[str, Json]) -> bool:
-    return text_of(block.get("type")).endswith("tool_result")
-
-
-def _answers(block: dict[str, Json], refused: set[str]) -> bool:
-    return _is_result(block) and block.get("tool_use_id") in refused
-
-
 def _saying(block: Json) -> Saying:
-    if isinstance(block, dict) and _is_result(block):
+    if isinstance(block, dict) and is_result(block):
         return Saying(SayingKind.TOOL_RESULT, texts_in([block.get("content")]), text_of(block.get("tool_use_id")))
     return Saying(SayingKind.PROMPT, texts_in([block]))
 
@@ -188,163 +182,3 @@ def _text_blocks(content: Json) -> Json:
     if isinstance(content, list):
         return [block for block in content if not (isinstance(block, dict) and is_call(block))]
     return content
-
-
-class _Reader:
-    """The events of a streamed message.
-
-    ``base`` is added to every block index, because a continuation counts its blocks from zero again.
-    """
-
-    def __init__(self, masker: Masker) -> None:
-        self._masker = masker
-        self._blocks: dict[int, dict[str, Json]] = {}
-        self._arguments: dict[int, str] = {}
-        self._refused: set[str] = set()
-        self._base = 0
-        self._resumed = False
-        self._output = 0
-        self._output_before = 0
-
-    def read(self, event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
-        data = event.data
-        match data.get("type"):
-            case "message_start":
-                usage = object_of(object_of(data.get("message")).get("usage"))
-                stream.tally.input_tokens += usage_tokens(usage, *INPUT_TOKENS)
-                event.dropped = self._resumed
-            case "content_block_start":
-                self._start(event, stream)
-            case "content_block_delta":
-                self._delta(event, stream)
-            case "content_block_stop":
-                yield from self._stop(event, stream)
-            case "message_delta":
-                yield from stream.end_texts()
-                tokens = usage_tokens(object_of(data.get("usage")), "output_tokens")
-                self._output = stream.tally.output_tokens = self._output_before + tokens
-                stream.end(event)
-            case "message_stop":
-                stream.ended = True
-                stream.end(event)
-            case "ping" if len(data) == 1:
-                stream.urgent(event)
-            case _:
-                return
-
-    def _start(self, event: HeldEvent, stream: HoldingStream) -> None:
-        index = _index(event.data)
-        block = event.data.get("content_block")
-        if not isinstance(block, dict) or index in self._blocks:
-            raise WireError("a content block does not start as one")
-        self._blocks[index] = dict(block)
-        if is_call(block):
-            self._arguments[index] = ""
-            stream.hold(event, index)
-        elif _answers(block, self._refused):
-            event.dropped = True
-        else:
-            for key, part in TEXT_KEYS.items():
-                if isinstance(block.get(key), str):
-                    stream.text((index, key), part, event, block, key)
-
-    def _delta(self, event: HeldEvent, stream: HoldingStream) -> None:
-        index = _index(event.data)
-        delta = event.data.get("delta")
-        block = self._blocks.get(index)
-        if block is None or not isinstance(delta, dict):
-            raise WireError("a content block goes on that did not start")
-        if index in self._arguments:
-            self._arguments[index] += text_of(delta.get("partial_json"))
-            stream.hold(event, index)
-            return
-        if _answers(block, self._refused):
-            event.dropped = True
-            return
-        for key, value in delta.items():
-            if key == "type":
-                continue
-            if key == "citation":
-                block["citations"] = [*list_of(block.get("citations")), value]
-            elif isinstance(value, str):
-                block[key] = text_of(block.get(key)) + value
-                if key != "signature":
-                    stream.text((index, key), TEXT_KEYS.get(key, key), event, delta, key)
-
-    def _stop(self, event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
-        index = _index(event.data)
-        block = self._blocks.get(index)
-        if block is None:
-            raise WireError("a content block stops that did not start")
-        if index not in self._arguments:
-            event.dropped = _answers(block, self._refused)
-            for key in {*TEXT_KEYS, *block}:
-                yield from stream.end_text((index, key))
-            return
-        stream.hold(event, index)
-        arguments = self._arguments.pop(index)
-        id_, name, side = text_of(block.get("id")), text_of(block["name"]), _side(block)
-        if arguments:
-            item = call_from_json(id_, name, arguments, self._masker, side)
-        else:
-            item = call_from_value(id_, name, block["input"], self._masker, side)
-        if not item.problem:
-            block["input"] = item.original
-        yield item
-        stream.tally.settle(item)
-        events = stream.free(index)
-        if item.note:
-            self._refused.add(item.id)
-            stream.replace(events, _note_events(index, item.note))
-        else:
-            _put_arguments(events, masked_json(arguments, item), item)
-
-    def release(self, event: HeldEvent, stream: HoldingStream) -> None:
-        data = event.data
-        if self._base and "index" in data:
-            data["index"] = self._base + number_of(data["index"])
-            event.changed = True
-        if data.get("type") == "message_delta":
-            delta = object_of(data.get("delta"))
-            if stream.tally.stranded and delta.get("stop_reason") == "tool_use":
-                delta["stop_reason"] = "end_turn"
-                event.changed = True
-            if self._output_before:
-                object_of(data.get("usage"))["output_tokens"] = stream.tally.output_tokens
-                event.changed = True
-
-    def message(self) -> Json:
-        return {"content": [self._blocks[index] for index in sorted(self._blocks)]}
-
-    def resume(self) -> None:
-        self._base += max(self._blocks, default=-1) + 1
-        self._blocks.clear()
-        self._arguments.clear()
-        self._resumed = True
-        self._output_before = self._output
-
-
-def _index(data: dict[str, Json]) -> int:
-    index = data.get("index")
-    if not isinstance(index, int):
-        raise WireError("a content block has no index")
-    return index
-
-
-def _note_events(index: int, note: str) -> list[dict[str, Json]]:
-    return [
-        {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}},
-        {"type": "content_block_delta", "index": index, "delta": {"type": "text_delta", "text": note}},
-        {"type": "content_block_stop", "index": index},
-    ]
-
-
-def _put_arguments(events: list[HeldEvent], arguments: str, item: CallItem) -> None:
-    """Deliver ``arguments`` in the events of an allowed call: as they came, or masked and whole in the first."""
-    rest = arguments
-    for event in events:
-        delta = object_of(event.data.get("delta"))
-        piece = delta.get("partial_json")
-        if isinstance(piece, str):
-            event.put(delta, "partial_json", rest if item.kinds else piece)
-            rest = ""

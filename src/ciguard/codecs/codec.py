@@ -90,6 +90,9 @@ class AnswerStream(Protocol):
     def close(self) -> None:
         """Let the held end go to the agent."""
 
+    def error(self, message: str) -> bytes:
+        """An error that ends this answer: :meth:`Codec.stream_error`, with what clients check it by."""
+
 
 class Codec(Protocol):
     """One model API."""

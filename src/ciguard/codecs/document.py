@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -63,36 +64,92 @@ class Document:
 def split(raw: bytes, listed: str) -> Document:
     """Read a body whose conversation is the list under the top-level key ``listed``.
 
-    Raises :class:`WireError` when the body is not one JSON object, or has a duplicate top-level name.
+    Raises :class:`WireError` when the body is not one JSON object in UTF-8, or has a duplicate top-level name.
     """
     try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise WireError("the body is not UTF-8") from None
+    try:
         fields = _split_object.decode(raw)
-        parts: list[Part] = []
-        for label, value in fields.items():
-            body = bytes(value)
-            if label == listed and body.startswith(b"["):
-                items = [Part(label, bytes(item), item=True) for item in _split_list.decode(value)]
-                parts += items or [Part(label, b"[]")]
-            else:
-                parts.append(Part(label, body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise WireError("the body is not a JSON object") from None
+        items = fields.get(listed)
+        entries = _split_list.decode(items) if items is not None and bytes(items).startswith(b"[") else None
+    except (msgspec.DecodeError, RecursionError):
+        if not _SURROGATE.search(raw):
+            raise WireError("the body is not a JSON object") from None
+        return _split_strictly(text, listed)
     if _encode.encode(fields) != raw:
         refuse_duplicates(raw)
+    pieces = {label: bytes(value) for label, value in fields.items()}
+    return _document(raw, listed, pieces, None if entries is None else [bytes(entry) for entry in entries])
+
+
+def _document(raw: bytes, listed: str, fields: dict[str, bytes], entries: list[bytes] | None) -> Document:
+    parts: list[Part] = []
+    for label, value in fields.items():
+        if label == listed and entries:
+            parts += [Part(label, entry, item=True) for entry in entries]
+        else:
+            parts.append(Part(label, value))
     return Document(raw, tuple(parts))
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def _split_strictly(text: str, listed: str) -> Document:
+    """The same for a body with lone surrogates, which agents write when they cut a text and msgspec does not take."""
+    if not isinstance(value := parse(text), dict):
+        raise WireError("the body is not a JSON object")
+    fields = {label: part.encode() for label, part in _members(text, list(value))}
+    listing = value.get(listed)
+    entries = _elements(fields[listed].decode(), len(listing)) if isinstance(listing, list) else None
+    return _document(text.encode(), listed, fields, entries)
+
+
+def _members(text: str, labels: list[str]) -> Iterator[tuple[str, str]]:
+    """The text of each value of the object ``text``, which was parsed before."""
+    place = text.index("{") + 1
+    for label in labels:
+        _, place = _strict.raw_decode(text, _after_space(text, place))
+        start = _after_space(text, _after_space(text, place) + 1)
+        _, end = _strict.raw_decode(text, start)
+        yield label, text[start:end]
+        place = _after_space(text, end) + 1
+
+
+def _elements(text: str, count: int) -> list[bytes]:
+    """The text of each item of the list ``text``, which was parsed before."""
+    found: list[bytes] = []
+    place = 1
+    for _ in range(count):
+        start = _after_space(text, place)
+        _, end = _strict.raw_decode(text, start)
+        found.append(text[start:end].encode())
+        place = _after_space(text, end) + 1
+    return found
+
+
+def _after_space(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
+
+
 def join(parts: Iterable[Part]) -> bytes:
-    """The bytes of a body with these parts."""
-    fields: dict[str, msgspec.Raw | list[msgspec.Raw]] = {}
+    """The bytes of a body with these parts; items take the place of an empty list under the same label."""
+    fields: dict[str, list[bytes]] = {}
+    listed: set[str] = set()
     for part in parts:
-        if part.item:
-            items = fields.setdefault(part.label, [])
-            if isinstance(items, list):
-                items.append(msgspec.Raw(part.raw))
-        else:
-            fields[part.label] = msgspec.Raw(part.raw)
-    return _encode.encode(fields)
+        if part.item and part.label not in listed:
+            listed.add(part.label)
+            fields[part.label] = []
+        fields.setdefault(part.label, []).append(part.raw)
+    written = [
+        dump(label) + b":" + (b"[" + b",".join(raws) + b"]" if label in listed else raws[0])
+        for label, raws in fields.items()
+    ]
+    return b"{" + b",".join(written) + b"}"
 
 
 def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -5,18 +5,22 @@ Source: https://ai.google.dev/api/generate-content.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from ciguard.codecs.answer import (
     CallItem,
     Item,
     Side,
     Tally,
+    all_texts,
     call_from_value,
+    drop_logprobs,
     list_of,
     mask_message,
-    mask_text,
+    mask_texts,
     number_of,
     object_of,
     text_of,
@@ -25,8 +29,11 @@ from ciguard.codecs.answer import (
 )
 from ciguard.codecs.codec import Endpoint, Purpose, Saying, SayingKind, TextRelease
 from ciguard.codecs.document import Document, Part, dump
-from ciguard.codecs.hold import HeldEvent, HoldingStream
+from ciguard.codecs.error import WireError
+from ciguard.codecs.held_event import HeldEvent
+from ciguard.codecs.hold import HoldingStream
 from ciguard.codecs.sse import encode
+from ciguard.codecs.unknown import calls_something, refuse_hidden_calls, said_in
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
 
@@ -42,8 +49,8 @@ STATUSES = {
     502: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-CALLS = {"functionCall": Side.AGENT, "executableCode": Side.SERVICE}
-"""The parts that are tool calls, and who carries them out."""
+SERVICE_CALLS = ("executableCode", "executable_code", "toolCall", "tool_call")
+"""The parts that are calls which the service itself carries out."""
 
 
 class Gemini:
@@ -92,15 +99,26 @@ class Gemini:
 
     def items(self, message: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
         """See :meth:`ciguard.codecs.codec.Codec.items`."""
-        _count(message, tally)
-        candidates = [one for one in list_of(message.get("candidates")) if isinstance(one, dict)]
+        usage = object_of(message.get("usageMetadata"))
+        tally.input_tokens += usage_tokens(usage, *INPUT)
+        tally.output_tokens += usage_tokens(usage, *OUTPUT)
+        candidates = [object_of(one) for one in list_of(message.get("candidates"))]
         tally.resumable = len(candidates) == 1
         for candidate in candidates:
-            for part in list_of(object_of(candidate.get("content")).get("parts")):
-                if not isinstance(part, dict):
+            parts = _parts(candidate)
+            before = copy.deepcopy(parts)
+            for kind, run in groupby(parts, _text_kind):
+                if kind:
+                    yield from mask_texts([(kind, part, "text") for part in run], kind, masker)
                     continue
-                yield from _settle_calls(part, masker, tally)
-                yield from mask_text(part, "text", _part(part), masker)
+                for part in run:
+                    if _calls(part):
+                        yield from _settle_calls(part, masker, tally)
+                        continue
+                    for path, holder, key in list(said_in(part)):
+                        yield from mask_texts([(path, holder, key)], key, masker)
+            if parts != before:
+                drop_logprobs(candidate)
         mask_message(message, masker)
 
     def stream(self, masker: Masker, text: TextRelease) -> HoldingStream:
@@ -126,10 +144,11 @@ class Gemini:
 
     def join(self, first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:
         """See :meth:`ciguard.codecs.codec.Codec.join`."""
-        earlier, later = (object_of(list_of(one.get("candidates"))[0]) for one in (first, second))
+        earlier, later = (object_of(next(iter(list_of(one.get("candidates"))), None)) for one in (first, second))
         parts = [part for one in (earlier, later) for part in list_of(object_of(one.get("content")).get("parts"))]
-        candidate: Json = {**later, "content": {**object_of(later.get("content")), "parts": parts}}
-        return {**second, "candidates": [candidate]}
+        candidate: Json = {**later, "content": {"role": "model", **object_of(later.get("content")), "parts": parts}}
+        usage = _joined_usage(first.get("usageMetadata"), second.get("usageMetadata"))
+        return {**second, "candidates": [candidate], "usageMetadata": usage}
 
     def credential_headers(self, credential: str) -> dict[str, str]:
         """See :meth:`ciguard.codecs.codec.Codec.credential_headers`."""
@@ -144,8 +163,44 @@ class Gemini:
         return encode("", self.error(500, message).decode())
 
 
+INPUT = ("promptTokenCount",)
+OUTPUT = ("candidatesTokenCount", "thoughtsTokenCount")
+FUNCTION_CALLS = ("functionCall", "function_call")
+
+
+def _calls(part: dict[str, Json]) -> list[str]:
+    """The keys under which ``part`` has a tool call: those that are known, and anything with a name and an input."""
+    return [
+        key
+        for key, value in part.items()
+        if value is not None and (key in FUNCTION_CALLS or key in SERVICE_CALLS or calls_something(value))
+    ]
+
+
 def _is_call(part: Json) -> bool:
-    return isinstance(part, dict) and any(key in part for key in CALLS)
+    return isinstance(part, dict) and bool(_calls(part))
+
+
+def _parts(candidate: dict[str, Json]) -> list[dict[str, Json]]:
+    """The parts of a candidate. Raises :class:`WireError` when one is not an object, or a call and something else."""
+    refuse_hidden_calls([value for key, value in candidate.items() if key != "content"])
+    found: list[dict[str, Json]] = []
+    for part in list_of(object_of(candidate.get("content")).get("parts")):
+        if not isinstance(part, dict):
+            raise WireError("a part of the answer is not an object")
+        calls = _calls(part)
+        if len(calls) > 1 or (calls and part.get("text")):
+            raise WireError("a part of the answer is two things at once")
+        refuse_hidden_calls([value for key, value in part.items() if key not in calls])
+        found.append(part)
+    return found
+
+
+def _text_kind(part: dict[str, Json]) -> str:
+    """What kind of text a part is; empty when it is something else."""
+    if not isinstance(part.get("text"), str) or _calls(part):
+        return ""
+    return "thinking" if part.get("thought") is True else "text"
 
 
 def _response_id(response: dict[str, Json]) -> str:
@@ -154,28 +209,41 @@ def _response_id(response: dict[str, Json]) -> str:
 
 def _saying(part: Json) -> Saying:
     if isinstance(part, dict) and isinstance(response := part.get("functionResponse"), dict):
-        return Saying(SayingKind.TOOL_RESULT, texts_in([response.get("response")]), _response_id(response))
+        return Saying(SayingKind.TOOL_RESULT, all_texts(response.get("response")), _response_id(response))
     return Saying(SayingKind.PROMPT, texts_in([part]))
 
 
-def _part(part: dict[str, Json]) -> str:
-    return "thinking" if part.get("thought") is True else "text"
+def _say(said: list[Json], part: dict[str, Json]) -> None:
+    """Add ``part`` to what was said before; pieces of one text become one part again."""
+    last = said[-1] if said else None
+    if isinstance(last, dict) and {*last, *part} <= {"text", "thought"} and _text_kind(last) == _text_kind(part):
+        last["text"] = text_of(last["text"]) + text_of(part["text"])
+        return
+    said.append(copy.deepcopy(part))
 
 
-def _count(message: dict[str, Json], tally: Tally) -> None:
-    usage = object_of(message.get("usageMetadata"))
-    tally.input_tokens = usage_tokens(usage, "promptTokenCount") or tally.input_tokens
-    tally.output_tokens = usage_tokens(usage, "candidatesTokenCount", "thoughtsTokenCount") or tally.output_tokens
+def _joined_usage(first: Json, second: Json) -> Json:
+    """The usage of two answers as one: the tokens made add up, those read are the second's."""
+    if not isinstance(second, dict):
+        return second
+    earlier = object_of(first)
+    made = {name: usage_tokens(earlier, name) + usage_tokens(second, name) for name in OUTPUT if name in second}
+    total = usage_tokens(second, "totalTokenCount") + usage_tokens(earlier, *OUTPUT)
+    return {**second, **made, "totalTokenCount": total}
 
 
 def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[CallItem]:
     """Yield the call in ``part``, if any, and change the part as it was settled."""
-    for key, side in CALLS.items():
-        call = part.get(key)
+    for key in _calls(part):
+        call = part[key]
         if not isinstance(call, dict):
-            continue
+            raise WireError("a tool call is not an object")
+        if "partialArgs" in call or "willContinue" in call:
+            raise WireError("a tool call comes in pieces (streamFunctionCallArguments), which is not supported")
         name = text_of(call.get("name")) or key
-        given = call["args"] if "args" in call else {k: v for k, v in call.items() if k not in ("name", "id")}
+        form = next((one for one in ("args", "input", "arguments") if one in call), "")
+        given = call[form] if form else {k: v for k, v in call.items() if k not in ("name", "id")}
+        side = Side.SERVICE if key in SERVICE_CALLS else Side.AGENT
         item = call_from_value(text_of(call.get("id")) or name, name, given, masker, side)
         yield item
         tally.settle(item)
@@ -183,8 +251,7 @@ def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterat
             part.clear()
             part["text"] = item.note
         elif item.kinds:
-            masked: dict[str, Json] = {"args": item.input} if "args" in call else object_of(item.input)
-            part[key] = {**call, **masked}
+            part[key] = {**call, form: item.input} if form else {**call, **object_of(item.input)}
 
 
 class _Reader:
@@ -193,45 +260,91 @@ class _Reader:
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
         self._parts: dict[int, list[Json]] = {}
+        self._kinds: dict[int, str] = {}
+        self._finished: set[int] = set()
+        self._usage: Json = None
+        self._usage_before: Json = None
+        self._id: Json = None
 
     def read(self, event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
-        _count(event.data, stream.tally)
-        for candidate in list_of(event.data.get("candidates")):
+        data = event.data
+        if data.get("error"):
+            yield from stream.end_texts()
+            stream.ended = True
+            return
+        refuse_hidden_calls([value for key, value in data.items() if key != "candidates"])
+        self._count(data, stream)
+        for candidate in list_of(data.get("candidates")):
             if not isinstance(candidate, dict):
-                continue
-            index = number_of(candidate.get("index"))
-            said = self._parts.setdefault(index, [])
-            stream.tally.resumable = len(self._parts) == 1
-            for part in list_of(object_of(candidate.get("content")).get("parts")):
-                if isinstance(part, dict):
-                    said.append(dict(part))
-                    yield from self._part(index, part, event, stream)
-            if candidate.get("finishReason"):
-                yield from stream.end_texts()
-                stream.ended = True
-                if stream.tally.stranded:
-                    stream.end_apart(event, {**event.data, "candidates": [{**candidate, "content": _EMPTY}]})
-                    del candidate["finishReason"]
+                raise WireError("a candidate of the answer is not an object")
+            yield from self._candidate(candidate, event, stream)
+        if object_of(data.get("promptFeedback")).get("blockReason"):
+            stream.ended = True
+
+    def _count(self, data: dict[str, Json], stream: HoldingStream) -> None:
+        """Every chunk has the usage as it stands then."""
+        if isinstance(usage := data.get("usageMetadata"), dict):
+            before = object_of(self._usage)
+            stream.tally.input_tokens += usage_tokens(usage, *INPUT) - usage_tokens(before, *INPUT)
+            stream.tally.output_tokens += usage_tokens(usage, *OUTPUT) - usage_tokens(before, *OUTPUT)
+            self._usage = dict(usage)
+
+    def _candidate(self, candidate: dict[str, Json], event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
+        index = number_of(candidate.get("index"))
+        said = self._parts.setdefault(index, [])
+        if len(self._parts) > 1:
+            stream.tally.resumable = False
+            stream.let_end()
+        for part in _parts(candidate):
+            _say(said, part)
+            yield from self._part(index, part, event, stream)
+        if not candidate.get("finishReason"):
+            return
+        yield from stream.end_text((index, self._kinds.get(index, "")))
+        self._finished.add(index)
+        stream.ended = self._finished == self._parts.keys()
+        if stream.tally.stranded:
+            ending: Json = {**copy.deepcopy(candidate), "content": {"role": "model", "parts": [{"text": ""}]}}
+            stream.end_apart(event, {**event.data, "candidates": [ending]})
+            del candidate["finishReason"]
 
     def _part(self, index: int, part: dict[str, Json], event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
-        if isinstance(part.get("text"), str) and not _is_call(part):
-            kind = _part(part)
-            yield from stream.end_text((index, "text" if kind == "thinking" else "thinking"))
-            stream.text((index, kind), kind, event, part, "text")
+        kind = _text_kind(part)
+        if kind != self._kinds.get(index):
+            yield from stream.end_text((index, self._kinds.get(index, "")))
+        self._kinds[index] = kind
+        if kind:
+            stream.text((index, kind), kind, kind, event, part, "text")
             return
-        yield from stream.end_texts()
-        for item in _settle_calls(part, self._masker, stream.tally):
-            yield item
-            event.changed = event.changed or bool(item.note or item.kinds)
+        if _calls(part):
+            for item in _settle_calls(part, self._masker, stream.tally):
+                yield item
+                event.changed = event.changed or bool(item.note or item.kinds)
+            return
+        for path, holder, key in list(said_in(part)):
+            at = (index, len(self._parts[index]), path)
+            yield from stream.snapshot(at, key, event, holder, key)
 
     def release(self, event: HeldEvent, stream: HoldingStream) -> None:
-        """Nothing is left to change: a chunk carries no numbering."""
+        data = event.data
+        if "responseId" in data:
+            self._id = self._id or data["responseId"]
+            if data["responseId"] != self._id:
+                data["responseId"] = self._id
+                event.changed = True
+        if self._usage_before and "usageMetadata" in data:
+            data["usageMetadata"] = _joined_usage(self._usage_before, data["usageMetadata"])
+            event.changed = True
 
     def message(self) -> Json:
         return {"candidates": [{"content": {"role": "model", "parts": self._parts.get(0, [])}}]}
 
     def resume(self) -> None:
+        self._usage_before = _joined_usage(self._usage_before, self._usage)
+        self._usage = None
         self._parts.clear()
+        self._kinds.clear()
+        self._finished.clear()
 
-
-_EMPTY: Json = {"role": "model", "parts": [{"text": ""}]}
+    def error(self, message: str) -> bytes:
+        return Gemini().stream_error(message)

@@ -1,10 +1,10 @@
 """Holding the events of a streamed answer until everything in them is decided.
 
 Theory of operation. Every event of the upstream waits in a queue. A *reader*, which knows one API, says which strings
-of an event are pieces of a text (a *channel*) and which events belong to a tool call. Channels are masked as streams:
+of an event are pieces of a text (a *passage*) and which events belong to a tool call. Passages are masked as streams:
 an event leaves when the masker has decided all the text in it. The events of a call leave when the call is complete and
 allowed; a refused call's events are replaced by a text. All other strings of an event are masked on their own. An event
-in which nothing changed leaves with the bytes that it came with, and order is kept.
+in which nothing changed leaves with the bytes that it came with, and order is kept. Only a sign of life overtakes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ciguard.codecs.answer import Item, Tally, TextItem
+from ciguard.codecs.answer import Item, Tally, TextItem, drop_logprobs
 from ciguard.codecs.codec import TextRelease
-from ciguard.codecs.document import dump, parse
+from ciguard.codecs.document import parse
 from ciguard.codecs.error import WireError
-from ciguard.codecs.sse import EventParser, ServerSentEvent, encode
-from ciguard.inspect.masking import Masker, MaskStream, Replacement, replaced
+from ciguard.codecs.held_event import END_MARK, HeldEvent
+from ciguard.codecs.passage import Passage
+from ciguard.codecs.sse import EventParser, ServerSentEvent
+from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
 
 MOST_HELD = 32 * 1024 * 1024
@@ -27,49 +29,15 @@ MOST_HELD = 32 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class HeldEvent:
-    """An event in the queue.
-
-    Whoever changes ``data`` sets ``changed``. ``held_by`` counts what the event waits for. ``decided`` names the
-    strings (container, key) that were masked as part of something larger and must not be masked again on their own.
-    """
-
-    raw: bytes
-    name: str
-    data: dict[str, Json]
-    changed: bool = False
-    dropped: bool = False
-    held_by: int = 0
-    calls: set[Hashable] = field(default_factory=set)
-    decided: set[tuple[int, str]] = field(default_factory=set)
-
-    def put(self, holder: dict[str, Json], key: str, text: str) -> None:
-        """Deliver the already masked ``text`` as ``holder[key]``."""
-        if holder[key] != text:
-            holder[key] = text
-            self.changed = True
-        self.decided.add((id(holder), key))
-
-
-@dataclass(slots=True, eq=False)
 class Piece:
-    """The string ``holder[key]`` of ``event``, which begins at ``start`` in its channel's text."""
+    """The string ``holder[key]`` of ``event``: what its passage has at ``start``, for the first time or once more."""
 
     event: HeldEvent
     holder: dict[str, Json]
     key: str
     start: int
     text: str
-    edits: list[Replacement] = field(default_factory=list)
-
-    @property
-    def end(self) -> int:
-        """Where the piece ends in its channel's text."""
-        return self.start + len(self.text)
-
-    def edited(self) -> str:
-        """The text to deliver."""
-        return replaced(self.text, self.edits) if self.edits else self.text
+    repeated: bool = False
 
     def settle(self, text: str) -> None:
         """Deliver ``text``; the event no longer waits for this piece."""
@@ -78,35 +46,20 @@ class Piece:
 
 
 @dataclass(slots=True, eq=False)
-class Channel:
-    """One text of the answer, cut into pieces over several events; ``pieces`` are those still waiting."""
+class OpenText:
+    """A passage that is not complete, its pieces that still wait, and how much of it went out."""
 
-    part: str
-    stream: MaskStream
-    length: int = 0
-    pieces: deque[Piece] = field(default_factory=deque)
-    delivered: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-
-    def edit(self, replacements: list[Replacement]) -> None:
-        """Apply ``replacements`` (offsets in the channel's text) to the pieces that they lie in."""
-        for replacement in replacements:
-            self.kinds.append(replacement.kind)
-            for piece in self.pieces:
-                start, end = max(replacement.start, piece.start), min(replacement.end, piece.end)
-                if start < end:
-                    placeholder = replacement.placeholder if start == replacement.start else ""
-                    piece.edits.append(
-                        Replacement(start - piece.start, end - piece.start, replacement.kind, placeholder)
-                    )
+    passage: Passage
+    waiting: deque[Piece] = field(default_factory=deque)
+    delivered: int = 0
 
     def deliver_decided(self) -> None:
         """Settle the pieces whose text the masker has decided."""
-        while self.pieces and self.pieces[0].end <= self.stream.decided:
-            piece = self.pieces.popleft()
-            text = piece.edited()
-            self.delivered.append(text)
-            piece.settle(text)
+        decided = self.passage.decided
+        while self.waiting and self.waiting[0].start + len(self.waiting[0].text) <= decided:
+            piece = self.waiting.popleft()
+            self.delivered = max(self.delivered, piece.start + len(piece.text))
+            piece.settle(self.passage.edited(piece.start, piece.text))
 
 
 class Reader(Protocol):
@@ -124,6 +77,9 @@ class Reader(Protocol):
     def resume(self) -> None:
         """A further answer follows."""
 
+    def error(self, message: str) -> bytes:
+        """See :meth:`ciguard.codecs.codec.AnswerStream.error`."""
+
 
 class HoldingStream:
     """A streamed answer: :class:`ciguard.codecs.codec.AnswerStream` for any API that has a :class:`Reader`."""
@@ -137,11 +93,11 @@ class HoldingStream:
         self._parser = EventParser()
         self._queue: deque[HeldEvent] = deque()
         self._held_bytes = 0
-        self._channels: dict[Hashable, Channel] = {}
+        self._open: dict[Hashable, OpenText] = {}
+        self._said: dict[Hashable, tuple[str, str]] = {}
         self._withheld_end: list[HeldEvent] = []
         self._ready = bytearray()
         self._plain: set[str] = set()
-        self._said: dict[str, str | None] = {}
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
         """See :meth:`ciguard.codecs.codec.AnswerStream.feed`."""
@@ -158,7 +114,7 @@ class HoldingStream:
     @property
     def stranded(self) -> bool:
         """See :meth:`ciguard.codecs.codec.AnswerStream.stranded`."""
-        return bool(self._withheld_end)
+        return self.ended and bool(self._withheld_end)
 
     def message(self) -> Json:
         """See :meth:`ciguard.codecs.codec.AnswerStream.message`."""
@@ -167,15 +123,19 @@ class HoldingStream:
     def unfinished(self) -> list[TextItem]:
         """See :meth:`ciguard.codecs.codec.AnswerStream.unfinished`."""
         return [
-            TextItem(channel.part, "".join(channel.delivered), tuple(channel.kinds))
-            for channel in self._channels.values()
-            if channel.delivered
+            TextItem(
+                one.passage.part,
+                one.passage.edited(0, one.passage.original[: one.delivered]),
+                one.passage.kinds,
+            )
+            for one in self._open.values()
+            if one.delivered
         ]
 
     def resume(self) -> None:
         """See :meth:`ciguard.codecs.codec.AnswerStream.resume`."""
         self._withheld_end.clear()
-        self._channels.clear()
+        self._said.clear()
         self._parser = EventParser()
         self.ended = False
         self.tally = Tally(input_tokens=self.tally.input_tokens, output_tokens=self.tally.output_tokens)
@@ -183,64 +143,87 @@ class HoldingStream:
 
     def close(self) -> None:
         """See :meth:`ciguard.codecs.codec.AnswerStream.close`."""
-        for event in self._withheld_end:
-            self._push(event)
-        self._withheld_end.clear()
+        self.let_end()
         self._release()
+
+    def error(self, message: str) -> bytes:
+        """See :meth:`ciguard.codecs.codec.AnswerStream.error`."""
+        return self._reader.error(message)
 
     # What follows is for readers.
 
-    def text(self, key: Hashable, part: str, event: HeldEvent, holder: dict[str, Json], name: str) -> None:
-        """``holder[name]``, a string of ``event``, is the next piece of the text that ``key`` identifies."""
+    def text(
+        self, key: Hashable, block: Hashable, part: str, event: HeldEvent, holder: dict[str, Json], name: str
+    ) -> None:
+        """``holder[name]``, a string of ``event``, is the next piece of ``block`` in the passage ``key``."""
         text = holder[name]
         if not isinstance(text, str):
             raise WireError("a text of the stream is not a string")
-        channel = self._channels.get(key)
-        if channel is None:
-            channel = self._channels[key] = Channel(part, self._masker.stream())
-        channel.pieces.append(Piece(event, holder, name, channel.length, text))
-        channel.length += len(text)
-        event.held_by += 1
-        channel.edit(channel.stream.feed(text))
+        one = self._open.get(key)
+        if one is None:
+            one = self._open[key] = OpenText(Passage(part, self._masker))
+        self._wait(one, Piece(event, holder, name, one.passage.length, text))
+        one.passage.feed(block, text)
         if self._text is TextRelease.AS_IT_COMES:
-            channel.deliver_decided()
+            one.deliver_decided()
 
     def end_text(self, key: Hashable) -> Iterator[TextItem]:
-        """The text ``key`` is complete; yields it when there was any."""
-        channel = self._channels.pop(key, None)
-        if channel is None:
+        """The passage ``key`` is complete; yields it when there was any text."""
+        one = self._open.pop(key, None)
+        if one is None:
             return
-        channel.edit(channel.stream.finish())
-        waiting = [piece.edited() for piece in channel.pieces]
-        item = TextItem(channel.part, "".join([*channel.delivered, *waiting]), tuple(channel.kinds))
+        passage = one.passage
+        passage.finish()
+        item = TextItem(passage.part, passage.masked, passage.kinds)
         if item.text:
             yield item
-            self._said[item.text] = item.replacement
-        if item.replacement is not None:
-            if channel.delivered:
-                raise WireError("a text was replaced after it had been delivered")
-            waiting = [item.replacement, *("" for _ in waiting[1:])]
-        for piece, text in zip(channel.pieces, waiting, strict=True):
-            piece.settle(text)
+        replacement = item.replacement
+        if replacement is None:
+            one.deliver_decided()
+            self._said |= {block: (text, passage.edited(start, text)) for block, start, text in passage.blocks()}
+            return
+        if one.delivered:
+            raise WireError("a text was replaced after it had been delivered")
+        self._said |= {
+            block: (text, "" if place else replacement) for place, (block, _, text) in enumerate(passage.blocks())
+        }
+        first = next(piece for piece in one.waiting if piece.text and not piece.repeated)
+        for piece in one.waiting:
+            piece.settle(replacement if piece is first or (piece.repeated and not piece.start) else "")
 
     def end_texts(self) -> Iterator[TextItem]:
-        """All open texts are complete."""
-        for key in list(self._channels):
+        """All open passages are complete."""
+        for key in list(self._open):
             yield from self.end_text(key)
 
-    def snapshot(self, texts: Iterator[TextItem]) -> Iterator[TextItem]:
-        """``texts`` may repeat what was said before, which keeps its decision; yields only those that are new."""
-        for item in texts:
-            if item.text in self._said:
-                item.replacement = self._said[item.text]
-            else:
-                yield item
-                self._said[item.text] = item.replacement
+    def snapshot(
+        self, block: Hashable, part: str, event: HeldEvent, holder: dict[str, Json], name: str
+    ) -> Iterator[TextItem]:
+        """``holder[name]`` is all of ``block``: what was said before keeps its decision; only a new text is yielded."""
+        text = holder.get(name)
+        if not isinstance(text, str) or not text:
+            return
+        for one in self._open.values():
+            for known, start, said in one.passage.blocks() if one.passage.has(block) else []:
+                if known == block and said == text:
+                    self._wait(one, Piece(event, holder, name, start, text, repeated=True))
+                    if self._text is TextRelease.AS_IT_COMES:
+                        one.deliver_decided()
+                    return
+        said, delivered = self._said.get(block, ("", ""))
+        if said != text:
+            masked = self._masker.mask(text)
+            item = TextItem(part, masked.text, masked.kinds)
+            yield item
+            delivered = masked.text if item.replacement is None else item.replacement
+            self._said[block] = (text, delivered)
+        event.put(holder, name, delivered)
 
     def hold(self, event: HeldEvent, call: Hashable) -> None:
         """``event`` belongs to the tool call ``call`` and waits for it."""
-        event.calls.add(call)
-        event.held_by += 1
+        if call not in event.calls:
+            event.calls.add(call)
+            event.held_by += 1
 
     def free(self, call: Hashable) -> list[HeldEvent]:
         """``call`` was settled: returns its events, which wait for it no longer."""
@@ -250,25 +233,29 @@ class HoldingStream:
             event.held_by -= 1
         return events
 
-    def insert(self, before: HeldEvent, data: list[dict[str, Json]]) -> None:
-        """Put events with ``data`` into the queue.
+    def insert(self, place: HeldEvent, data: list[dict[str, Json]]) -> None:
+        """Put events with ``data`` into the queue before ``place``.
 
         Where the events of the API have names, an event's name is the ``type`` of its data.
         """
-        place = self._queue.index(before)
+        index = self._queue.index(place)
         for offset, one in enumerate(data):
-            name = str(one["type"]) if before.name else ""
-            self._queue.insert(place + offset, HeldEvent(b"", name, one, changed=True))
+            name = str(one["type"]) if place.name else ""
+            self._queue.insert(index + offset, HeldEvent(b"", name, one, changed=True))
 
     def replace(self, events: list[HeldEvent], data: list[dict[str, Json]]) -> None:
         """Events with ``data`` stand where the first of ``events`` was; all of these go."""
         self.insert(events[0], data)
+        self.drop(events)
+
+    def drop(self, events: list[HeldEvent]) -> None:
+        """``events`` never leave."""
         for event in events:
             event.dropped = True
 
     def urgent(self, event: HeldEvent) -> None:
         """``event`` is a sign of life and does not wait behind others."""
-        self._ready += event.raw
+        self._ready += event.encoded()
         event.dropped = True
 
     def end(self, event: HeldEvent) -> None:
@@ -276,22 +263,31 @@ class HoldingStream:
         if self.tally.stranded:
             self._withheld_end.append(event)
             self._queue.remove(event)
+            self._held_bytes -= len(event.raw)
 
     def end_apart(self, event: HeldEvent, ending: dict[str, Json]) -> None:
         """The same for an event that has more to say: ``ending`` is the end that was taken out of it."""
         event.changed = True
         self._withheld_end.append(HeldEvent(b"", event.name, ending, changed=True))
 
+    def let_end(self) -> None:
+        """What was kept back of the end goes on its way after all."""
+        for event in self._withheld_end:
+            self._push(event)
+        self._withheld_end.clear()
+
     # What follows is internal.
 
     def _feed_event(self, event: ServerSentEvent) -> Iterator[Item]:
-        raw = event.raw
-        if event.other and self._masker.mask(event.other).kinds:
-            raw = encode(event.name, event.data) if event.data else b""
-        data = parse(event.data) if event.data and event.data != "[DONE]" else {}
+        is_end_mark = event.data == END_MARK
+        data = parse(event.data) if event.data and not is_end_mark else {}
         if not isinstance(data, dict):
             raise WireError("an event of the stream is not a JSON object")
-        held = HeldEvent(raw, event.name, data)
+        held = HeldEvent(event.raw, event.name, data, is_end_mark)
+        name = self._masker.mask(event.name)
+        if name.kinds or self._masker.mask(event.other).kinds:
+            held.name, held.changed = name.text, True
+            held.dropped = not event.data
         self._push(held)
         if event.data:
             yield from self._reader.read(held, self)
@@ -302,6 +298,10 @@ class HoldingStream:
         if self._held_bytes > MOST_HELD:
             raise WireError("too much of the answer would have to be held")
 
+    def _wait(self, one: OpenText, piece: Piece) -> None:
+        one.waiting.append(piece)
+        piece.event.held_by += 1
+
     def _release(self) -> None:
         while self._queue and (self._queue[0].dropped or not self._queue[0].held_by):
             event = self._queue.popleft()
@@ -309,10 +309,10 @@ class HoldingStream:
             if event.dropped:
                 continue
             self._reader.release(event, self)
-            if event.dropped:
-                continue
+            if event.rewritten:
+                drop_logprobs(event.data)
             self._mask_rest(event)
-            self._ready += encode(event.name, dump(event.data).decode()) if event.changed else event.raw
+            self._ready += event.encoded()
 
     def _mask_rest(self, event: HeldEvent) -> None:
         """Mask the strings of ``event`` that were not decided as part of something larger."""
@@ -323,7 +323,7 @@ class HoldingStream:
                     for key, value in list(pairs.items()):
                         if isinstance(value, dict | list):
                             pending.append(value)
-                        elif isinstance(value, str) and (id(pairs), key) not in event.decided:
+                        elif isinstance(value, str) and not event.is_decided(pairs, key):
                             pairs[key] = self._mask_whole(value, event)
                         masked_key = self._mask_whole(key, event)
                         if masked_key != key:
@@ -341,10 +341,6 @@ class HoldingStream:
         if text in self._plain:
             return text
         masked = self._masker.mask(text)
-        replacement = self._said.get(masked.text)
-        if replacement is not None:
-            event.changed = True
-            return replacement
         if masked.kinds:
             event.changed = True
         elif len(text) <= 64 and len(self._plain) < 4096:

@@ -5,6 +5,7 @@ Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ciguard.codecs.error import WireError
@@ -12,7 +13,11 @@ from ciguard.codecs.error import WireError
 LONGEST_EVENT = 32 * 1024 * 1024
 """Bytes that one event may have."""
 
-_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BLANK_LINE = re.compile(rb"\r\r|(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))")
+"""An empty line with the line end before it.
+
+A carriage return that ends it is complete only when the next byte is known not to be a line feed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class EventParser:
     def __init__(self) -> None:
         self._held = bytearray()
         self._searched = 0
+        self._first = True
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Take bytes and return the events that they complete.
@@ -46,7 +52,7 @@ class EventParser:
             end = self._end_of_event()
             if end < 0:
                 break
-            events.append(_event(bytes(self._held[:end])))
+            events.append(self._event(bytes(self._held[:end])))
             del self._held[:end]
             self._searched = 0
         if len(self._held) > LONGEST_EVENT:
@@ -54,27 +60,27 @@ class EventParser:
         self._searched = max(0, len(self._held) - 3)
         return events
 
-    def finish(self) -> bytes:
-        """The stream has ended: return the bytes after the last whole event, which form no event."""
-        rest = bytes(self._held)
-        self._held.clear()
-        return rest
+    def _event(self, raw: bytes) -> ServerSentEvent:
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise WireError("the stream is not UTF-8") from None
+        if self._first:
+            text = text.removeprefix("\ufeff")
+            self._first = False
+        return _read(raw, text)
 
     def _end_of_event(self) -> int:
-        ends = [place + len(blank) for blank in _BLANK_LINES if (place := self._held.find(blank, self._searched)) >= 0]
-        return min(ends, default=-1)
+        match = _BLANK_LINE.search(self._held, self._searched)
+        return match.end() if match else -1
 
 
-def _event(raw: bytes) -> ServerSentEvent:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise WireError("the stream is not UTF-8") from None
+def _read(raw: bytes, text: str) -> ServerSentEvent:
     name = ""
     data: list[str] = []
     other: list[str] = []
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        key, _, value = line.removeprefix("\ufeff").partition(":")
+        key, _, value = line.partition(":")
         match key:
             case "data":
                 data.append(value.removeprefix(" "))
