@@ -30,19 +30,29 @@ PUBLIC_ISSUER = "https://token.actions.githubusercontent.com"
 
 CREDENTIAL_VARIABLES = frozenset(
     {
-        "ACTIONS_CACHE_URL",
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         "ACTIONS_ID_TOKEN_REQUEST_URL",
-        "ACTIONS_RESULTS_URL",
         "ACTIONS_RUNTIME_TOKEN",
-        "ACTIONS_RUNTIME_URL",
         "GH_ENTERPRISE_TOKEN",
         "GH_TOKEN",
         "GITHUB_ENTERPRISE_TOKEN",
         "GITHUB_TOKEN",
     }
 )
-"""Variables through which a process could act as the job. They never reach the agent, and their values are masked."""
+"""Variables whose values let a process act as the job: secrets, masked wherever they appear."""
+
+WITHHELD_VARIABLES = CREDENTIAL_VARIABLES | {
+    "ACTIONS_CACHE_URL",
+    "ACTIONS_RESULTS_URL",
+    "ACTIONS_RUNTIME_URL",
+    "GITHUB_ENV",
+    "GITHUB_OUTPUT",
+    "GITHUB_PATH",
+    "GITHUB_STATE",
+    "GITHUB_STEP_SUMMARY",
+}
+"""Variables that never reach the agent, whatever the policy says: besides credentials, the addresses of the runner's
+services and the files through which a step changes later steps. Those are no secrets."""
 
 CHANGE_EVENTS = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_target"})
 """Events whose payload describes a whole pull request."""

@@ -41,11 +41,14 @@ CREDENTIAL_VARIABLES = frozenset(
         "GITLAB_TOKEN",
     }
 )
-"""Variables through which a process could act as the job. They never reach the agent, and their values are masked.
+"""Variables whose values let a process act as the job: secrets, masked wherever they appear.
 
 ``CI_REPOSITORY_URL`` contains the job token. A job's other ``id_tokens`` have names of its author's choosing: they stay
 out because the agent's environment is built from an allowlist.
 """
+
+WITHHELD_VARIABLES = CREDENTIAL_VARIABLES
+"""Variables that never reach the agent, whatever the policy says."""
 
 MERGE_REQUEST_SOURCE = "merge_request_event"
 

@@ -11,7 +11,7 @@ from ciguard.errors import IdentityRefused
 from ciguard.forge import github
 from ciguard.forge.job import ChangeRequest, Forge, Job
 from ciguard.identity import fetch
-from ciguard.testing.github_job import PullRequest, github_job
+from ciguard.testing.github_job import COMMAND_FILES, PullRequest, github_job
 from ciguard.testing.issuer import Answer, Issuer, json_answer
 
 
@@ -225,4 +225,9 @@ def test_what_identifies_the_job_is_a_credential(issuer: Issuer, tmp_path: Path)
     with github_job(issuer, tmp_path) as stand_in:
         secret = {name for name in stand_in.environ if "TOKEN" in name}
     assert secret <= github.CREDENTIAL_VARIABLES
-    assert {"ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"} <= github.CREDENTIAL_VARIABLES
+    assert "ACTIONS_ID_TOKEN_REQUEST_URL" in github.CREDENTIAL_VARIABLES
+
+
+def test_what_could_change_later_steps_is_withheld_but_no_secret() -> None:
+    withheld = {*COMMAND_FILES, "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_URL"}
+    assert github.WITHHELD_VARIABLES - github.CREDENTIAL_VARIABLES == withheld

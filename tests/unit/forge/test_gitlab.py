@@ -118,6 +118,7 @@ def test_without_the_token_the_remedy_is_what_to_add() -> None:
 
 
 def test_what_identifies_the_job_is_a_credential(issuer: Issuer) -> None:
+    assert gitlab.WITHHELD_VARIABLES >= gitlab.CREDENTIAL_VARIABLES
     secret = {name for name in gitlab_job(issuer).environ if "TOKEN" in name}
     assert secret <= gitlab.CREDENTIAL_VARIABLES
     assert {"CI_REGISTRY_PASSWORD", "CI_REPOSITORY_URL", "CI_DEPLOY_PASSWORD"} <= gitlab.CREDENTIAL_VARIABLES
