@@ -10,6 +10,7 @@ client registration), revocation, and any check of who asks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -144,6 +145,11 @@ def _handler(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 10
+
+        def handle(self) -> None:
+            # A client that has read enough hangs up; that is its right.
+            with contextlib.suppress(ConnectionError):
+                super().handle()
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
