@@ -1,0 +1,164 @@
+"""Request bodies: pieces keep their bytes, and nothing that two parsers could read differently gets in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ciguard.codecs.document import DEEPEST, Part, dump, join, parse, rewrite, split
+from ciguard.codecs.error import WireError
+from ciguard.operation import Json
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+values: st.SearchStrategy[Json] = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+)
+spacing = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t")])
+
+
+@given(
+    fields=st.dictionaries(st.text(), values, max_size=5),
+    listed=st.none() | st.lists(values, max_size=4),
+    separators=spacing,
+    ascii_only=st.booleans(),
+)
+@example(fields={"a": "\ud800"}, listed=["\udfff", {"x": [1, "\ud83d"]}], separators=(" ,\n", " :\t"), ascii_only=True)
+@example(fields={"\ud800": 1}, listed=[], separators=(",", ":"), ascii_only=True)
+def test_a_body_comes_apart_and_together(
+    fields: dict[str, Json], listed: list[Json] | None, separators: tuple[str, str], ascii_only: bool
+) -> None:
+    body: dict[str, Json] = dict(fields) if listed is None else {**fields, "messages": [*listed]}
+    text = json.dumps(body, separators=separators, ensure_ascii=ascii_only)
+    if not ascii_only and any("\ud800" <= char <= "\udfff" for char in text):
+        return
+    raw = text.encode()
+    document = split(raw, "messages")
+    assert document.raw == raw
+    assert document.with_parts(list(document.parts)) is document
+    items = [part for part in document.parts if part.item]
+    assert [parse(part.raw) for part in items] == (body["messages"] if isinstance(body.get("messages"), list) else [])
+    for part in document.parts:
+        assert part.raw in raw
+        assert part.item or document.value(part.label) == body[part.label]
+    joined = join(document.parts)
+    assert parse(joined) == body
+    again = split(joined, "messages")
+    assert [(part.label, part.raw) for part in again.parts] == [(part.label, part.raw) for part in document.parts]
+
+
+def test_one_part_changes_and_the_others_keep_their_bytes() -> None:
+    document = split(b'{"a": 1.0e2,"messages":[{"x" :"\\u00e9"}, [1 ]],"b":"\xc3\xa9"}', "messages")
+    parts = [part if part.raw != b"[1 ]" else Part("messages", b"2", item=True) for part in document.parts]
+    changed = document.with_parts(parts)
+    assert changed.raw == b'{"a":1.0e2,"messages":[{"x" :"\\u00e9"},2],"b":"\xc3\xa9"}'
+
+
+@pytest.mark.parametrize("empty", [b'{"messages":[],"a":1}', b'{"messages": [ ],"a":1}'])
+def test_items_join_an_empty_list(empty: bytes) -> None:
+    document = split(empty, "messages")
+    added = document.with_parts([*document.parts, Part("messages", b"1", item=True)])
+    assert parse(added.raw) == {"messages": [1], "a": 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b" ",
+        b"[]",
+        b"1",
+        b'"x"',
+        b"null",
+        b"{",
+        b'{"a":1,}',
+        b'{"a":1} x',
+        b'\xef\xbb\xbf{"a":1}',
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":01}',
+        b'{"a":"\x01"}',
+        b'{"a":"\xff"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"\xff":1}',
+        b'{"messages":["\xff"]}',
+        b'{"messages":[1,]}',
+        b'{"a":1,"a":2}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":1, "b":2, "a":3}',
+        b'{"messages":[1],"messages":[2]}',
+        b'{"a":"\\ud800","a":1}',
+        b'["\\ud800"]',
+        b'{"a":"\\ud800",}',
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"messages":[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}",
+    ],
+    ids=lambda raw: raw[:24].decode(errors="replace"),
+)
+def test_what_is_not_one_json_object_is_refused(raw: bytes) -> None:
+    with pytest.raises(WireError):
+        split(raw, "messages")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"x":{"a":1,"a":2}}',
+        b'[{"a":{"b":1,"\\u0062":1}}]',
+        b"NaN",
+        b"-Infinity",
+        b"1e400",
+        b"-1e400",
+        b"9" * 5000,
+        b"\xff",
+        b'"\xff"',
+        b"\xef\xbb\xbf1",
+        b"",
+        b"1 2",
+        b"'a'",
+        b'"\t"',
+        b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1),
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda raw: raw[:24].decode(errors="replace"),
+)
+def test_values_that_parsers_read_differently_are_refused(raw: bytes) -> None:
+    with pytest.raises(WireError):
+        parse(raw)
+
+
+def test_errors_quote_nothing() -> None:
+    for raw in (b'{"a":"hunter2secret"', b'{"hunter2secret":1,"hunter2secret":2}'):
+        with pytest.raises(WireError) as caught:
+            split(raw, "messages")
+        assert "hunter2" not in repr(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_what_is_just_deep_or_large_enough_is_read() -> None:
+    deep = b"[" * DEEPEST + b"]" * DEEPEST
+    assert dump(parse(deep)) == deep
+    assert parse(b"1e308") == 1e308
+    assert parse(str(2**200)) == 2**200
+    assert parse(b'"\\ud800"') == "\ud800"
+    assert dump("\ud800") == b'"\\ud800"'
+
+
+@given(values)
+def test_dump_reads_back(value: Json) -> None:
+    assert parse(dump(value)) == value
+
+
+def test_rewrite_changes_strings_and_keys_and_nothing_else() -> None:
+    value: Json = {"ab": ["ab", 1, {"x": None}], "y": "z"}
+    assert rewrite(value, lambda text: text.replace("ab", "c")) == {"c": ["c", 1, {"x": None}], "y": "z"}
+    assert rewrite(value, lambda text: text) is value
