@@ -94,28 +94,37 @@ FORK_REMEDY = (
 )
 
 
-def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolicy, mode: IdentityMode) -> Identity:
-    """The identity of this session, or IdentityRefused with the reason and what to do about it."""
+def admit(job: Job | None, mode: IdentityMode) -> None:
+    """Raise IdentityRefused when no policy could help: ``mode`` does not fit the place, or the change is a fork's.
+
+    A session calls this before it reads the policy, because reading may fetch the base branch.
+    """
     # 1.
-    if mode is IdentityMode.NONE:
-        if job is not None:
-            raise IdentityRefused(
-                f"`--identity none` is refused inside a {FORGE_NAMES[job.forge]} job",
-                "remove `--identity none`, and give the job an identity token: docs/identity.md says how",
-            )
-        return UNVERIFIED
-    if job is None:
+    if mode is IdentityMode.NONE and job is not None:
+        raise IdentityRefused(
+            f"`--identity none` is refused inside a {FORGE_NAMES[job.forge]} job",
+            "remove `--identity none`, and give the job an identity token: docs/identity.md says how",
+        )
+    if mode is IdentityMode.AUTO and job is None:
         raise IdentityRefused(
             "this is not a GitHub or GitLab job, so there is no identity to verify",
             "outside of CI, run with `--identity none`; the session is then marked as unverified",
         )
     # 2.
-    if job.change is not None and job.change.from_fork:
+    if job is not None and job.change is not None and job.change.from_fork:
         raise IdentityRefused(
             f"{CHANGE_NAMES[job.forge]}{job.change.number} comes from a fork: "
             "changes from forks get no identity and no credentials",
             FORK_REMEDY,
         )
+
+
+def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolicy, mode: IdentityMode) -> Identity:
+    """The identity of this session, or IdentityRefused with the reason and what to do about it."""
+    # 1. and 2.
+    admit(job, mode)
+    if job is None:
+        return UNVERIFIED
     # 3.
     if not any(policy.allow_layers):
         raise IdentityRefused(

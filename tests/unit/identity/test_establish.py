@@ -13,7 +13,7 @@ from ciguard.errors import IdentityRefused
 from ciguard.forge import current_job
 from ciguard.forge.job import Job
 from ciguard.identity import fetch
-from ciguard.identity.establish import UNVERIFIED, IdentityMode, check_job, entry_for, establish
+from ciguard.identity.establish import UNVERIFIED, IdentityMode, admit, check_job, entry_for, establish
 from ciguard.identity.match import Layers
 from ciguard.operation import Json
 from ciguard.policy.models import Identity as IdentitySection
@@ -262,3 +262,17 @@ def test_an_older_gitlab_has_one_project_in_its_token(issuer: Issuer) -> None:
     check_job(claims, job_in(stand_in.environ))
     with pytest.raises(IdentityRefused, match="another job"):
         check_job(claims, replace(job_in(stand_in.environ), repository="acme/other"))
+
+
+def test_what_no_policy_could_change_is_refused_before_there_is_one(issuer: Issuer, tmp_path: Path) -> None:
+    admit(None, IdentityMode.NONE)
+    with pytest.raises(IdentityRefused, match="not a GitHub or GitLab job"):
+        admit(None, IdentityMode.AUTO)
+    with github_job(issuer, tmp_path, event="pull_request", pull_request=PullRequest()) as stand_in:
+        job = job_in(stand_in.environ)
+        admit(job, IdentityMode.AUTO)
+        with pytest.raises(IdentityRefused, match="refused inside a GitHub job"):
+            admit(job, IdentityMode.NONE)
+        assert job.change is not None
+        with pytest.raises(IdentityRefused, match="pull request #7 comes from a fork"):
+            admit(replace(job, change=replace(job.change, from_fork=True)), IdentityMode.AUTO)
