@@ -11,6 +11,12 @@ from ciguard.policy import globs
 from ciguard.policy.models import Rule
 from ciguard.policy.tools import GROUPS
 
+_ENVELOPE = frozenset(
+    {"argv", "command", "force", "host", "id", "input", "method", "name", "namespace", "port", "ref", "repository"}
+    | {"resource", "rows", "statement", "text", "texts", "url", "verb"}
+)
+"""The keys of the bodies of ``operation``."""
+
 _ARGUMENT_KINDS = frozenset({OperationKind.TOOL_CALL, OperationKind.COMMAND})
 
 
@@ -30,9 +36,13 @@ class Subject:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Every text of the body, and every argument list once more as one line: ``["rm", "-r"]`` as ``rm -r``."""
+        """Every text of the body, and every argument list once more as one line: ``["rm", "-r"]`` as ``rm -r``.
+
+        The keys that every body of its kind has are not the agent's words and are left out.
+        """
         body = dict(self._subject.body)
-        texts = list(strings(body))
+        texts = [key for key in body if key not in _ENVELOPE]
+        texts += (text for value in body.values() for text in strings(value))
         if self._subject.kind in _ARGUMENT_KINDS:
             texts += _lines(body)
         return texts

@@ -386,7 +386,9 @@ class Policy(Section):
     )
     identity: Identity = Field(default=Identity(), description="Which jobs may start a session.")
     connections: Mapping[ConnectionName, Connection] = Field(
-        default={}, description="The model APIs that the agent may reach, by name; what is not named is refused."
+        default={},
+        description="The model APIs that the agent may reach, by name; what is not named is refused.",
+        json_schema_extra={"additionalProperties": False},
     )
     rules: tuple[Rule, ...] = Field(default=(), description="Rules for everything that the agent does and gets.")
     approval: Approval = Field(default=Approval(), description="Thresholds of risk, and who releases held operations.")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ciguard.operation import Json
 
-_PLAIN = re.compile(r"[A-Za-z@/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
 

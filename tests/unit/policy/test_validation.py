@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.policy.sources import loaded, place, refused
 
 # What stands in line 2 and below of a policy, where the error is, and parts of its cause and its remedy.
