@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     argv = tuple(options.command[1:] if options.command[:1] == ["--"] else options.command)
     if not argv:
         raise UsageError("there is no command to run", 'name one after --: ciguard run -- claude -p "fix the bug"')
+    from ciguard.forge.github_files import workflow_commands_stopped
     from ciguard.guard.session import new_session_directory, plan, run_guarded
     from ciguard.identity.establish import IdentityMode
 
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
     directory = options.session_dir or new_session_directory(environ)
     paint = _painter()
-    outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
-    _publish(outcome, environ, paint)
+    with workflow_commands_stopped(environ):
+        outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
+        _publish(outcome, environ, paint)
     if options.json:
         print(json.dumps(_summary(outcome), sort_keys=True))
     if outcome.failure:

@@ -1,4 +1,4 @@
-"""The files through which a step speaks to the GitHub runner.
+"""The ways in which a step speaks to the GitHub runner: commands in its output, and files.
 
 Source: https://docs.github.com/actions, "Workflow commands for GitHub Actions", environment files.
 """
@@ -6,8 +6,26 @@ Source: https://docs.github.com/actions, "Workflow commands for GitHub Actions",
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def workflow_commands_stopped(environ: Mapping[str, str]) -> Iterator[None]:
+    """Make the runner ignore workflow commands in what is printed meanwhile, so that an agent cannot give any.
+
+    Source: the same page, "Stopping and starting workflow commands".
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        yield
+        return
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}", flush=True)
+    try:
+        yield
+    finally:
+        print(f"::{token}::", flush=True)
 
 
 def add_summary(environ: Mapping[str, str], markdown: str) -> None:
