@@ -87,9 +87,10 @@ def plan(
     environ: Mapping[str, str], workspace: Path, policy_path: str, mode: IdentityMode, base_ref: str | None
 ) -> Plan:
     """Check everything that a session needs; raises the :class:`CiguardError` that says what is missing."""
-    from ciguard.identity.establish import establish
+    from ciguard.identity.establish import admit, establish
 
     job = current_job(environ)
+    admit(job, mode)
     source = source_for(job, workspace, base_ref)
     policy = load_policy(source, policy_path)
     refuse_weak_isolation(policy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from ciguard.forge import github, gitlab
 from ciguard.policy.models import ConnectionType
 
 ORDINARY = frozenset(
@@ -33,12 +34,15 @@ AGENT_SETTINGS: Mapping[ConnectionType, Mapping[str, str]] = {
 def inherited(environ: Mapping[str, str], named: Collection[str], secrets: Collection[str]) -> dict[str, str]:
     """What of ``environ`` the agent gets: the ordinary variables and those ``named`` by the policy.
 
-    A variable whose value contains one of ``secrets`` does not pass, whatever its name.
+    A variable whose value contains one of ``secrets`` does not pass, whatever its name; nor does one through which a
+    process could act as the job, whatever the policy says.
     """
+    withheld = github.WITHHELD_VARIABLES | gitlab.WITHHELD_VARIABLES
     return {
         name: value
         for name, value in environ.items()
         if (name in ORDINARY or name.startswith(ORDINARY_PREFIX) or name in named)
+        and name not in withheld
         and not any(secret in value for secret in secrets)
     }
 
