@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ciguard.inspect.masking import Masker
 
@@ -16,8 +16,9 @@ HOP_BY_HOP = frozenset(
 OF_THE_GUARD = frozenset(
     {"host", "content-length", "content-encoding", "accept-encoding", "expect", "authorization", "x-api-key", "api-key"}
     | {"x-goog-api-key", "cookie", "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+    | {"x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"}
 )
-"""Request headers that the guard decides itself, or that carry credentials or addresses."""
+"""Request headers that the guard decides itself, that carry credentials or addresses, or that name another call."""
 
 NOT_FOR_THE_AGENT = frozenset({"content-length", "content-encoding", "set-cookie", "www-authenticate", "alt-svc"})
 """Response headers that speak of the guard's own dealings with the upstream."""
@@ -26,15 +27,27 @@ NOT_FOR_THE_AGENT = frozenset({"content-length", "content-encoding", "set-cookie
 def request_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The agent's headers to pass on, secrets masked; the credential is added by the caller."""
     given = list(given)
-    dropped = HOP_BY_HOP | OF_THE_GUARD | _named_by_connection(given)
-    return [(name, masker.mask(value).text) for name, value in given if name.lower() not in dropped]
+    return _masked(given, HOP_BY_HOP | OF_THE_GUARD | _named_by_connection(given), masker)
 
 
 def response_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The upstream's headers to pass on, secrets masked."""
     given = list(given)
-    dropped = HOP_BY_HOP | NOT_FOR_THE_AGENT | _named_by_connection(given)
-    return [(name, masker.mask(value).text) for name, value in given if name.lower() not in dropped]
+    return _masked(given, HOP_BY_HOP | NOT_FOR_THE_AGENT | _named_by_connection(given), masker)
+
+
+def _masked(given: Iterable[tuple[str, str]], dropped: Collection[str], masker: Masker) -> list[tuple[str, str]]:
+    """A header whose name holds a secret goes, as does one in bytes that are no text: neither can be masked."""
+    return [
+        (name, masker.mask(value).text)
+        for name, value in given
+        if name.lower() not in dropped and not masker.mask(name).kinds and _is_text(value)
+    ]
+
+
+def _is_text(value: str) -> bool:
+    """Whether the bytes of the header were UTF-8; aiohttp marks others with surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in value)
 
 
 def _named_by_connection(headers: Iterable[tuple[str, str]]) -> set[str]:
@@ -49,4 +62,4 @@ def carries_token(headers: Mapping[str, str], token: str) -> bool:
     given = [headers.get("x-api-key", ""), headers.get("x-goog-api-key", "")]
     if scheme.lower() == "bearer":
         given.append(bearer.strip())
-    return any(hmac.compare_digest(one.encode(), token.encode()) for one in given)
+    return any(hmac.compare_digest(one.encode("utf-8", "surrogateescape"), token.encode()) for one in given)
