@@ -11,6 +11,10 @@ SLOWEST_PAUSE = 60.0
 """Seconds that an agent may let pass within a body."""
 
 
+_WIDEST_WINDOW = 1 << 27
+_ZSTD_STEP = 256
+
+
 class BodyError(Exception):
     """The body cannot be taken; ``status`` is what to answer with."""
 
@@ -25,8 +29,8 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
     Raises :class:`BodyError` for a body that is too large, too slow, or not compressed as it says.
     """
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if request.content_type != "application/json":
-        raise BodyError(415, "the body must be application/json")
+    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+        raise BodyError(415, "the body must be application/json, in UTF-8")
     if request.content_length is not None and request.content_length > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
     body = bytearray()
@@ -36,6 +40,8 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
                 chunk = await request.content.readany()
         except TimeoutError:
             raise BodyError(408, "the body came too slowly") from None
+        except web.RequestPayloadError:
+            raise BodyError(400, "the body is not framed as HTTP wants it") from None
         if not chunk:
             break
         body += chunk
@@ -54,17 +60,30 @@ def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
                 plain = inflater.decompress(body, most + 1)
                 whole = inflater.eof and not inflater.unused_data
             case "zstd":
-                import zstandard
-
-                with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
-                    plain = reader.read(most + 1)
-                whole = True
+                plain, whole = _unpacked_zstd(body, most + 1)
             case _:
                 raise BodyError(415, "the body is compressed in a way that is not served: use gzip, deflate or zstd")
-    except (zlib.error, EOFError):
+    except zlib.error:
         raise BodyError(400, "the body is not compressed as it says") from None
     if len(plain) > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
     if not whole:
         raise BodyError(400, "the body is not compressed as it says")
     return plain
+
+
+def _unpacked_zstd(body: bytes, most: int) -> tuple[bytes, bool]:
+    """The first ``most`` bytes in ``body``, and whether it is one whole frame."""
+    import zstandard
+
+    inflater = zstandard.ZstdDecompressor(max_window_size=_WIDEST_WINDOW).decompressobj()
+    plain = bytearray()
+    try:
+        # A few bytes can stand for a block of 128 KiB, so only a few are taken at a time.
+        for start in range(0, len(body), _ZSTD_STEP):
+            if inflater.eof or len(plain) >= most:
+                break
+            plain += inflater.decompress(body[start : start + _ZSTD_STEP])
+    except zstandard.ZstdError:
+        return b"", False
+    return bytes(plain[:most]), inflater.eof and not inflater.unused_data
