@@ -65,8 +65,14 @@ class NoRoute:
     message: str
     connection: OpenConnection | None = None
 
+    @property
+    def codec(self) -> Codec | None:
+        """What words the error; None when there is no connection."""
+        return self.connection.codecs[0] if self.connection else None
+
 
 _TARGET = re.compile(r"/(?P<connection>[a-z][a-z0-9-]{0,31})(?P<path>(?:/[^?#]*)?)(?:\?(?P<query>[^#]*))?")
+_DOTS = frozenset({".", ".."})
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9_.=&~%+,:-]*")
 
 
@@ -81,6 +87,8 @@ def find_route(connections: dict[str, OpenConnection], method: str, target: str)
     if not matched or connection is None:
         return NoRoute(404, "no connection of the policy has this address")
     path, query = matched["path"], matched["query"] or ""
+    if not _DOTS.isdisjoint(path.split("/")):
+        return NoRoute(404, "an address with . or .. in it is not served", connection)
     methods: list[str] = []
     for codec in connection.codecs:
         for endpoint in codec.endpoints:
