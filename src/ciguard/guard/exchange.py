@@ -38,8 +38,11 @@ from ciguard.session.recorder import Recorder, Spool
 NOT_AGAIN = {"x-should-retry": "false"}
 """Tells the official SDKs that the same call would get the same answer."""
 
+MOST_TOKENS = 10**9
+"""Tokens that one answer can have used; what an upstream says beyond it, or below 0, is no count."""
 
-class TurnedAway(Exception):  # noqa: N818 - it is an answer, not an error
+
+class TurnedAway(Exception):
     """The call ends here with an error in the API's own form."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -61,7 +64,7 @@ class Guarding:
 
 
 class Exchange:
-    """One call over ``route``."""
+    """One call over ``route``; ``begun`` once the agent was sent something."""
 
     def __init__(self, guarding: Guarding, route: Route, request: web.BaseRequest) -> None:
         self._guarding = guarding
@@ -74,6 +77,11 @@ class Exchange:
         self._tally = Tally()
         self.begun = False
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the log has a request event for the call."""
+        return self._seq >= 0
+
     async def run(self) -> web.StreamResponse:
         """Answer the call. Raises :class:`TurnedAway` while nothing has been sent yet."""
         match self._route.endpoint.purpose:
@@ -85,46 +93,62 @@ class Exchange:
                 return await self._generate()
 
     async def _list(self) -> web.StreamResponse:
-        answer = await self._forward(None)
-        try:
-            return await self._whole(answer, None)
-        finally:
-            answer.close()
+        self._refuse_used_up()
+        self._connection.requests += 1
+        self._seq = self._record_request(self._route.model, {"base": None, "keep": 0, "add": []}, stream=False)
+        return await self._answered(None)
 
     async def _generate(self) -> web.StreamResponse:
+        self._refuse_used_up()
         document = await self._document()
-        model = self._model(document)
-        stream = self._route.endpoint.stream or self._route.codec.wants_stream(document)
-
-        def record(parts: dict[str, Json]) -> int:
-            return self._recorder.record(
-                EventType.REQUEST,
-                connection=self._connection.name,
-                method=self._route.endpoint.method,
-                path=self._masker.mask(self._route.path).text,
-                model=self._masker.mask(model).text,
-                stream=stream,
-                parts=parts,
-            )
-
+        try:
+            model = self._model(document)
+            stream = self._route.endpoint.stream or self._route.codec.wants_stream(document)
+        except WireError as error:
+            raise TurnedAway(400, str(error)) from None
+        self._refuse_used_up()
         self._connection.requests += 1
-        admitted = await self._guarding.intake.admit(self._route.codec, document, self._connection.name, record)
+        try:
+            admitted = await self._guarding.intake.admit(
+                self._route.codec,
+                document,
+                self._connection.name,
+                lambda parts: self._record_request(model, parts, stream=stream),
+            )
+        except WireError as error:
+            raise TurnedAway(400, str(error)) from None
         self._seq = admitted.seq
         if admitted.refusal:
             self._guarding.judge.count(refused=1, allowed=0)
             message = f"ciguard refused this prompt. {admitted.refusal}"
             self._finish(400, complete=True, reason=message)
             raise TurnedAway(400, message)
+        return await self._answered(admitted.document)
+
+    def _record_request(self, model: str, parts: dict[str, Json], *, stream: bool) -> int:
+        query = f"?{self._route.query}" if self._route.query else ""
+        return self._recorder.record(
+            EventType.REQUEST,
+            connection=self._connection.name,
+            method=self._route.endpoint.method,
+            path=self._masker.mask(self._route.path + query).text,
+            model=self._masker.mask(model).text,
+            stream=stream,
+            parts=parts,
+        )
+
+    async def _answered(self, document: Document | None) -> web.StreamResponse:
+        """Forward the recorded call and bring back its answer, which is recorded too."""
         reason = "the exchange was cut off"
         status = 0
         try:
-            answer = await self._forward(admitted.document.raw)
+            answer = await self._forward(document.raw if document else None)
             status = answer.status
             try:
-                if answer.content_type == "text/event-stream" and status == 200:
-                    response, reason = await self._streamed(answer, admitted.document)
+                if document and answer.content_type == "text/event-stream" and status == 200:
+                    response, reason = await self._streamed(answer, document)
                 else:
-                    response, reason = await self._whole(answer, admitted.document), ""
+                    response, reason = await self._whole(answer, document), ""
             finally:
                 answer.close()
         except TurnedAway as turned_away:
@@ -146,17 +170,19 @@ class Exchange:
         except WireError as error:
             raise TurnedAway(400, str(error)) from None
 
-    def _model(self, document: Document) -> str:
+    def _refuse_used_up(self) -> None:
         if self._guarding.judge.stopped:
-            raise TurnedAway(403, f"ciguard: {self._guarding.judge.stopped}")
+            raise TurnedAway(403, self._guarding.judge.stopped)
         if exhausted := self._connection.exhausted():
-            raise TurnedAway(403, f"ciguard: {exhausted} for the connection {self._connection.name}")
+            raise TurnedAway(403, f"{exhausted} for the connection {self._connection.name}")
+
+    def _model(self, document: Document) -> str:
         named = document.value("model")
         model = self._route.model or (named if isinstance(named, str) else "")
         if not model:
             raise TurnedAway(400, "the request names no model")
         if not model_allowed(self._connection.declared, model):
-            raise TurnedAway(403, f"ciguard: the policy does not allow the model {self._masker.mask(model).text[:100]}")
+            raise TurnedAway(403, f"the policy does not allow the model {self._masker.mask(model).text[:100]}")
         return model
 
     async def _forward(self, body: bytes | None) -> UpstreamAnswer:
@@ -170,9 +196,13 @@ class Exchange:
         """An answer that comes at once: judged when it is a success of an endpoint that generates."""
         message, raw = await self._message(answer)
         headers = response_headers(answer.headers, self._masker)
-        if document is None or answer.status != 200 or self._route.endpoint.purpose is Purpose.MEASURE:
-            masked = self._mask_message(message)
-            return web.Response(status=answer.status, headers=headers, body=dump(masked) if masked != message else raw)
+        succeeded = 200 <= answer.status < 300
+        if document is None or not succeeded or self._route.endpoint.purpose is Purpose.MEASURE:
+            masked, kinds = masked_value(message, self._masker)
+            body = dump(masked) if kinds else raw
+            result = self._text_result(body.decode(), "document" if succeeded else "error")
+            self._guarding.judge.record_result(result, Judgement(ALLOWED), self._seq, kinds)
+            return web.Response(status=answer.status, headers=headers, body=body)
         final = object_of(parse(raw))
         tally = await self._settle_whole(final)
         while tally.stranded and not self._guarding.judge.stopped:
@@ -188,7 +218,7 @@ class Exchange:
             tally = await self._settle_whole(further)
             final = self._route.codec.join(final, further)
         raw = raw if final == object_of(parse(raw)) else dump(final)
-        return web.Response(status=200, headers=headers, body=raw)
+        return web.Response(status=answer.status, headers=headers, body=raw)
 
     async def _message(self, answer: UpstreamAnswer) -> tuple[dict[str, Json], bytes]:
         if answer.content_type != "application/json":
@@ -203,9 +233,6 @@ class Exchange:
         if not isinstance(message, dict):
             raise TurnedAway(502, "ciguard: the upstream's answer is not a JSON object")
         return message, raw
-
-    def _mask_message(self, message: dict[str, Json]) -> dict[str, Json]:
-        return object_of(masked_value(message, self._masker)[0])
 
     async def _settle_whole(self, message: dict[str, Json]) -> Tally:
         tally = Tally()
@@ -243,14 +270,13 @@ class Exchange:
             if not stream.ended:
                 reason = "the upstream ended its stream too early"
         except (UpstreamError, WireError, TurnedAway) as error:
-            reason = str(error)
+            reason = str(error).removeprefix("ciguard: ")
         finally:
             for item in stream.unfinished():
                 result = self._text_result(item.text, item.part)
                 self._guarding.judge.record_result(result, Judgement(ALLOWED), self._seq, item.kinds)
             spool.discard()
-            self._tally.input_tokens += stream.tally.input_tokens
-            self._tally.output_tokens += stream.tally.output_tokens
+            self._count_tokens(stream.tally)
         if reason:
             await response.write(self._route.codec.stream_error(f"ciguard: {reason}"))
         await response.write_eof()
@@ -264,11 +290,13 @@ class Exchange:
     async def _pass_on(
         self, answer: UpstreamAnswer, stream: AnswerStream, response: web.StreamResponse, spool: Spool
     ) -> None:
-        async for chunk in answer.chunks():
-            for item in stream.feed(chunk):
-                await self._settle(item)
-            await _send(stream.take(), response, spool)
-        self._guarding.judge.count(refused=len(stream.tally.refused), allowed=stream.tally.allowed)
+        try:
+            async for chunk in answer.chunks():
+                for item in stream.feed(chunk):
+                    await self._settle(item)
+                await _send(stream.take(), response, spool)
+        finally:
+            self._guarding.judge.count(refused=len(stream.tally.refused), allowed=stream.tally.allowed)
 
     async def _settle(self, item: Item) -> None:
         match item:
@@ -292,7 +320,7 @@ class Exchange:
         self._guarding.judge.record_operation(recorded, judgement, self._seq, item.kinds)
         if judgement.refusal:
             item.refuse(refused_call(item.name, judgement.refusal))
-            self._guarding.intake.heard(item.note)
+            self._guarding.intake.heard(item.note, self._connection.name)
         else:
             item.allow()
 
@@ -306,7 +334,7 @@ class Exchange:
             text = f"[ciguard] This text was withheld. {judgement.refusal}"
         if text != item.text:
             item.replace(text)
-        self._guarding.intake.heard(text)
+        self._guarding.intake.heard(text, self._connection.name)
 
     def _text_result(self, text: str, part: str) -> Result:
         return Result(ResultKind.RESPONSE_TEXT, {"text": text, "part": part}, self._connection.name)
@@ -318,8 +346,11 @@ class Exchange:
 
     def _count(self, tally: Tally) -> None:
         self._guarding.judge.count(refused=len(tally.refused), allowed=tally.allowed)
-        self._tally.input_tokens += tally.input_tokens
-        self._tally.output_tokens += tally.output_tokens
+        self._count_tokens(tally)
+
+    def _count_tokens(self, tally: Tally) -> None:
+        self._tally.input_tokens += min(max(tally.input_tokens, 0), MOST_TOKENS)
+        self._tally.output_tokens += min(max(tally.output_tokens, 0), MOST_TOKENS)
 
     def _finish(self, status: int, *, complete: bool, reason: str) -> None:
         self._connection.output_tokens += self._tally.output_tokens

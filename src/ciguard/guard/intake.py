@@ -1,8 +1,9 @@
 """Requests on their way in: masked, read for what is new, judged, recorded.
 
 Agents resend the whole conversation with every request, so every part of a request is remembered by its bytes: a part
-that was seen before is neither parsed nor masked nor stored again. Within new parts, texts that were seen before are
-not judged again.
+that was seen before is neither parsed nor masked nor stored again. Within new parts, texts that were judged before are
+not judged again, where the same speaker says them over the same connection; texts that were refused stay refused,
+whoever says them.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ REMEMBERED_REQUESTS = 16
 class Seen:
     """A part that was taken in: what is forwarded for it, the digest it is recorded under, and a refusal if it has one.
 
-    ``refusal`` makes every later request that carries the part be refused like the first.
+    ``forwarded`` is None when that is the part as it came. ``refusal`` makes every later request that carries the part
+    be refused like the first.
     """
 
-    forwarded: bytes
+    forwarded: bytes | None
     digest: str
     refusal: str = ""
 
@@ -81,15 +83,15 @@ class Intake:
         self._judge = judge
         self._recorder = recorder
         self._parts: dict[bytes, Seen] = {}
-        self._texts: dict[bytes, str] = {}
+        self._judged_texts: set[bytes] = set()
+        self._refused_texts: dict[bytes, str] = {}
         self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        # A text counts as seen from the moment that it is being judged. Were another request with the same text taken
-        # in meanwhile, it would pass unjudged.
+        # Two requests with the same text are judged one after the other, so that the second knows of the first.
         self._lock = asyncio.Lock()
 
-    def heard(self, text: str) -> None:
-        """``text`` went to the agent through the guard: when it comes back, it is not new."""
-        self._texts.setdefault(_digest(text), "")
+    def heard(self, text: str, connection: str) -> None:
+        """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
+        self._judged_texts.add(_digest(connection, SayingKind.ASSISTANT, text))
 
     async def admit(
         self, codec: Codec, document: Document, connection: str, record: Callable[[dict[str, Json]], int]
@@ -103,16 +105,19 @@ class Intake:
             keys = [_key(codec, connection, part) for part in document.parts]
             fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
             new = [self._read(codec, part, key) for key, part in fresh.items()]
-            judged = [await self._judged(subject, kinds) for subject, kinds in self._subjects(new, connection)]
+            # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
+            texts: set[bytes] = set()
+            judged = [await self._judged(subject, kinds) for subject, kinds in self._subjects(new, connection, texts)]
             self._parts.update({one.key: self._seen(codec, one, connection) for one in new})
             parts = [self._parts[key] for key in keys]
             listed = tuple((part.label, seen.digest) for part, seen in zip(document.parts, parts, strict=True))
             seq = record(self._difference(listed))
+            self._judged_texts |= texts
             self._requests.append(RecordedRequest(seq, listed))
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds)
         forwarded = document.with_parts(
-            part if seen.forwarded is part.raw else Part(part.label, seen.forwarded, part.item)
+            part if seen.forwarded is None else Part(part.label, seen.forwarded, part.item)
             for part, seen in zip(document.parts, parts, strict=True)
         )
         return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
@@ -122,35 +127,40 @@ class Intake:
         masked, kinds = masked_value(value, self._masker)
         return _New(part, key, value, masked, kinds, tuple(codec.sayings(part.label, masked)))
 
-    def _subjects(self, new: list[_New], connection: str) -> Iterator[tuple[Operation | Result, tuple[str, ...]]]:
-        """The operations and results that the texts never seen before make up, with the kinds masked in their parts."""
+    def _subjects(
+        self, new: list[_New], connection: str, judged: set[bytes]
+    ) -> Iterator[tuple[Operation | Result, tuple[str, ...]]]:
+        """The operations and results that the texts never judged before make up, with the kinds masked in their parts.
+
+        ``judged`` gathers the digests of these texts.
+        """
+
+        def fresh(saying: Saying) -> list[Json]:
+            digests = {text: _digest(connection, saying.kind, text) for text in saying.texts}
+            found = [
+                text for text, digest in digests.items() if digest not in self._judged_texts and digest not in judged
+            ]
+            judged.update(digests.values())
+            return [*found]
+
         for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT):
             sayings = [saying for one in new for saying in one.sayings if _kind(saying.kind) is kind]
-            texts: list[Json] = [text for saying in sayings for text in saying.texts if self._is_new(text)]
+            texts = [text for saying in sayings for text in fresh(saying)]
             spoken = [one for one in new if any(_kind(saying.kind) is kind for saying in one.sayings)]
             kinds = tuple(found for one in spoken for found in one.kinds)
             if texts:
                 yield Operation(kind, {"texts": texts}, connection), kinds
         for one in new:
             for saying in one.sayings:
-                if saying.kind is SayingKind.TOOL_RESULT:
-                    said: list[Json] = [text for text in saying.texts if self._is_new(text)]
-                    if said:
-                        yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
-
-    def _is_new(self, text: str) -> bool:
-        digest = _digest(text)
-        if digest in self._texts:
-            return False
-        self._texts[digest] = ""
-        return True
+                if saying.kind is SayingKind.TOOL_RESULT and (said := fresh(saying)):
+                    yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
 
     async def _judged(self, subject: Operation | Result, kinds: tuple[str, ...]) -> _Judged:
         judgement = await self._judge.judge(subject)
         if judgement.refusal:
             guilty = self._guilty(subject)
             for text in guilty:
-                self._texts[_digest(text)] = judgement.refusal
+                self._refused_texts[_digest(subject.connection, None, text)] = judgement.refusal
             # What people read of it first is what it was refused for.
             innocent = [text for text in list_of(subject.body["texts"]) if text not in guilty]
             subject = replace(subject, body={**subject.body, "texts": [*guilty, *innocent]})
@@ -167,16 +177,26 @@ class Intake:
         return alone or texts
 
     def _seen(self, codec: Codec, new: _New, connection: str) -> Seen:
-        kinds = {_kind(saying.kind) for saying in new.sayings}
-        value, refusal = mask_by_rules(new.masked, kinds, connection, self._judge.evaluator, self._placeholders)[0], ""
+        value, refusal = new.masked, ""
         for saying in new.sayings:
-            told = next((self._texts[digest] for digest in map(_digest, saying.texts) if self._texts[digest]), "")
+            told = self._told(saying, connection)
             if told and saying.kind is SayingKind.TOOL_RESULT:
                 value = codec.withhold(value, saying.id, f"[ciguard] This result was withheld. {told}")
             elif told:
                 refusal = told
-        forwarded = new.part.raw if value is new.original else dump(value)
-        return Seen(forwarded, self._recorder.store(forwarded), refusal)
+        if value is not new.masked:
+            # A result that its id does not lead to is still there.
+            left = (self._told(saying, connection) for saying in codec.sayings(new.part.label, value))
+            refusal = refusal or next(filter(None, left), "")
+        kinds = {_kind(saying.kind) for saying in new.sayings}
+        value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
+        forwarded = None if value is new.original else dump(value)
+        return Seen(forwarded, self._recorder.store(new.part.raw if forwarded is None else forwarded), refusal)
+
+    def _told(self, saying: Saying, connection: str) -> str:
+        """Why a text of ``saying`` was refused; empty when none was."""
+        told = (self._refused_texts.get(_digest(connection, None, text), "") for text in saying.texts)
+        return next(filter(None, told), "")
 
     def _record(self, subject: Operation | Result, judgement: Judgement, seq: int, kinds: tuple[str, ...]) -> None:
         body, rules = mask_by_rules(
@@ -217,5 +237,6 @@ def _key(codec: Codec, connection: str, part: Part) -> bytes:
     return hashlib.blake2b(head + part.raw, digest_size=16).digest()
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:
+    head = f"{connection}\0{speaker or ''}\0".encode()
+    return hashlib.blake2b(head + text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

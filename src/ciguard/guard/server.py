@@ -7,14 +7,17 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 
 from ciguard.codecs.codec import Codec
+from ciguard.codecs.document import dump
 from ciguard.errors import GuardFailure, RecordingFailed
 from ciguard.guard.connection import NoRoute, OpenConnection, Route, find_route
 from ciguard.guard.exchange import NOT_AGAIN, Exchange, Guarding, TurnedAway
 from ciguard.guard.headers import carries_token
+from ciguard.guard.listener import Listener
 from ciguard.session.event import EventType
 
 ADDRESS = "127.0.0.1"
@@ -33,7 +36,7 @@ class GuardServer:
         self._connections = dict(connections)
         self._token = token
         self._turned_away = 0
-        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._server = Listener(self._handle, self._not_http)
         self._listener: asyncio.Server | None = None
         self.port = 0
 
@@ -55,50 +58,69 @@ class GuardServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         route = find_route(self._connections, request.method, request.raw_path)
-        codec = None if isinstance(route, NoRoute) else route.codec
-        exchange: Exchange | None = None
+        call = Exchange(self._guarding, route, request) if isinstance(route, Route) else route
         try:
-            if not carries_token(request.headers, self._token):
-                return self._turn_away(request, route, 401, "the session's token is missing or wrong")
-            if isinstance(route, NoRoute):
-                return self._turn_away(request, route, route.status, route.message)
-            exchange = Exchange(self._guarding, route, request)
-            return await exchange.run()
-        except TurnedAway as turned_away:
-            return _error(codec, turned_away.status, str(turned_away))
+            return await self._answer(request, route, call)
         except RecordingFailed as failure:
             self._guarding.on_failure(failure)
-            return self._broken(request, exchange, codec, f"ciguard: {failure.cause}")
+            return _broken(request, route, call, f"ciguard: {failure.cause}")
         except ConnectionError:
-            return self._broken(request, exchange, codec, "")
+            return _broken(request, route, call, "")
         except Exception as error:  # noqa: BLE001 - the last resort: whatever goes wrong here, nothing passes
             self._guarding.on_failure(
                 GuardFailure(f"the guard failed on a call ({_place(error)})", "report this as a bug of ciguard")
             )
-            return self._broken(request, exchange, codec, "ciguard: the guard failed on this call")
+            return _broken(request, route, call, "ciguard: the guard failed on this call")
 
-    def _broken(
-        self, request: web.BaseRequest, exchange: Exchange | None, codec: Codec | None, message: str
+    async def _answer(
+        self, request: web.BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute
     ) -> web.StreamResponse:
-        """The answer to a call that cannot be answered properly; one that was begun is cut off."""
-        if exchange is not None and exchange.begun and request.transport is not None:
-            request.transport.abort()
-        return _error(codec, 500, message)
+        if not carries_token(request.headers, self._token):
+            return self._turn_away(request, route, 401, "the session's token is missing or wrong")
+        if isinstance(call, NoRoute):
+            return self._turn_away(request, route, call.status, call.message)
+        if self._guarding.masker.mask(unquote_plus(request.raw_path)).kinds:
+            return self._turn_away(request, route, 400, "there is a secret in the address")
+        try:
+            return await call.run()
+        except TurnedAway as turned_away:
+            if not call.recorded:
+                return self._turn_away(request, route, turned_away.status, str(turned_away))
+            return _error(route.codec, turned_away.status, str(turned_away))
+
+    def _not_http(self, status: int) -> web.Response:
+        """The answer to what cannot be read as a call."""
+        message = "this is not a sound HTTP request"
+        try:
+            self._record_refused(status, message, "", "", "")
+        except RecordingFailed as failure:
+            self._guarding.on_failure(failure)
+        return _error(None, status, f"ciguard: {message}")
 
     def _turn_away(self, request: web.BaseRequest, route: Route | NoRoute, status: int, message: str) -> web.Response:
-        connection = route.connection
+        connection = route.connection.name if route.connection else ""
+        self._record_refused(status, message, connection, request.method, request.raw_path)
+        return _error(route.codec, status, f"ciguard: {message}")
+
+    def _record_refused(self, status: int, message: str, connection: str, method: str, path: str) -> None:
         self._turned_away += 1
         if self._turned_away <= MOST_REFUSED_CALLS:
             last = self._turned_away == MOST_REFUSED_CALLS
             self._guarding.recorder.record(
                 EventType.REFUSED,
                 reason=f"{message}; further calls that are turned away are not recorded" if last else message,
-                connection=connection.name if connection else "",
-                method=self._guarding.masker.mask(request.method).text[:20],
-                path=self._guarding.masker.mask(request.raw_path).text[:200],
+                connection=connection,
+                method=self._guarding.masker.mask(method).text[:20],
+                path=self._guarding.masker.mask(path).text[:200],
                 status=status,
             )
-        return _error(connection.codecs[0] if connection else None, status, f"ciguard: {message}")
+
+
+def _broken(request: web.BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> web.Response:
+    """The answer to a call that cannot be answered properly; one that was begun is cut off."""
+    if isinstance(call, Exchange) and call.begun and request.transport is not None:
+        request.transport.abort()
+    return _error(route.codec, 500, message)
 
 
 def _place(error: BaseException) -> str:
@@ -109,6 +131,6 @@ def _place(error: BaseException) -> str:
 
 
 def _error(codec: Codec | None, status: int, message: str) -> web.Response:
-    body = codec.error(status, message) if codec else b'{"error":{"message":"ciguard: no such connection"}}'
+    body = codec.error(status, message) if codec else dump({"error": {"message": message}})
     again = status in (408, 502, 504)
     return web.Response(status=status, body=body, content_type="application/json", headers=None if again else NOT_AGAIN)

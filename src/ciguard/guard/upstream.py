@@ -60,6 +60,8 @@ class UpstreamAnswer:
                     yield chunk
                     continue
                 rest = chunk
+                if inflater.eof:
+                    raise UpstreamError(502, "the upstream's answer goes on behind its end")
                 while rest:
                     yield inflater.decompress(rest, LONGEST_PIECE)
                     rest = inflater.unconsumed_tail

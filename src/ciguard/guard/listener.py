@@ -1,0 +1,53 @@
+"""Connections from the agent, as aiohttp serves them but for two things.
+
+What cannot be read as HTTP is a refused call like any other; aiohttp would print it to the job's log with a traceback,
+unmasked. And bodies come as they are on the wire: the guard unpacks them itself, within its limits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+_silent = logging.getLogger(__name__)
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class Listener(web.Server):
+    """Serves calls by ``handle``; ``refuse`` makes the answer, with the status it is given, to what is not HTTP."""
+
+    def __init__(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        refuse: Callable[[int], web.Response],
+    ) -> None:
+        super().__init__(handle, handler_cancellation=True)
+        self._refuse = refuse
+
+    def __call__(self) -> web.RequestHandler:
+        """See :class:`aiohttp.web.Server`."""
+        return _Connection(self, self._refuse, loop=self._loop, access_log=None, auto_decompress=False, logger=_silent)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ("_refuse",)
+
+    def __init__(self, listener: Listener, refuse: Callable[[int], web.Response], **options: Any) -> None:
+        super().__init__(listener, **options)
+        self._refuse = refuse
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """See :class:`aiohttp.web.RequestHandler`."""
+        response = self._refuse(status)
+        response.force_close()
+        return response
