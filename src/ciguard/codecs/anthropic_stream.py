@@ -98,10 +98,11 @@ class AnthropicReader:
                 for index in [*self._arguments, self._without_arguments]:
                     stream.drop(stream.free(index))
                 stream.ended = True
-            case type_:
+            case _:
                 refuse_hidden_calls(data)
+                type_ = text_of(data.get("type"))
                 for path, holder, key in said_in(data):
-                    stream.text((type_, path), (type_, path), key, event, holder, key)
+                    stream.text((type_, path), path, key, event, holder, key)
 
     def _start(self, event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
         yield from self._settle_waiting(stream, "")
@@ -112,7 +113,7 @@ class AnthropicReader:
         type_ = text_of(block.get("type"))
         if self._open or self._run[1] != type_ or type_ not in TEXT_KEYS:
             if not self._open:
-                yield from stream.end_texts()
+                yield from stream.end_texts_of(self._run[0])
             self._run = (index, type_)
         self._runs[index] = self._run[0]
         self._open.add(index)
@@ -192,7 +193,9 @@ class AnthropicReader:
             came_whole = bool(block.get("input"))
             labels = text_of(block.get("id")), text_of(block.get("name"))
             item = call_from_json(*labels, arguments, self._masker, side_of(block))
-            if came_whole:
+            if not item.name:
+                problem = "it has no name"
+            elif came_whole:
                 problem = "its arguments came twice"
             elif isinstance(item.original, dict):
                 block["input"] = copy.deepcopy(item.original)

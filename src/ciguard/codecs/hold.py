@@ -93,7 +93,7 @@ class HoldingStream:
         self._parser = EventParser()
         self._queue: deque[HeldEvent] = deque()
         self._held_bytes = 0
-        self._open: dict[Hashable, OpenText] = {}
+        self._open: dict[tuple[Hashable, ...], OpenText] = {}
         self._said: dict[Hashable, tuple[str, str]] = {}
         self._withheld_end: list[HeldEvent] = []
         self._ready = bytearray()
@@ -153,7 +153,13 @@ class HoldingStream:
     # What follows is for readers.
 
     def text(
-        self, key: Hashable, block: Hashable, part: str, event: HeldEvent, holder: dict[str, Json], name: str
+        self,
+        key: tuple[Hashable, ...],
+        block: Hashable,
+        part: str,
+        event: HeldEvent,
+        holder: dict[str, Json],
+        name: str,
     ) -> None:
         """``holder[name]``, a string of ``event``, is the next piece of ``block`` in the passage ``key``."""
         text = holder[name]
@@ -167,7 +173,7 @@ class HoldingStream:
         if self._text is TextRelease.AS_IT_COMES:
             one.deliver_decided()
 
-    def end_text(self, key: Hashable) -> Iterator[TextItem]:
+    def end_text(self, key: tuple[Hashable, ...]) -> Iterator[TextItem]:
         """The passage ``key`` is complete; yields it when there was any text."""
         one = self._open.pop(key, None)
         if one is None:
@@ -190,6 +196,11 @@ class HoldingStream:
         first = next(piece for piece in one.waiting if piece.text and not piece.repeated)
         for piece in one.waiting:
             piece.settle(replacement if piece is first or (piece.repeated and not piece.start) else "")
+
+    def end_texts_of(self, owner: Hashable) -> Iterator[TextItem]:
+        """All open passages whose key begins with ``owner`` are complete."""
+        for key in [key for key in self._open if key[0] == owner]:
+            yield from self.end_text(key)
 
     def end_texts(self) -> Iterator[TextItem]:
         """All open passages are complete."""

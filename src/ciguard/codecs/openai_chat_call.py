@@ -12,6 +12,7 @@ from ciguard.codecs.answer import (
     text_of,
     usage_tokens,
 )
+from ciguard.codecs.error import WireError
 from ciguard.codecs.unknown import calls_something, refuse_hidden_calls
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
@@ -38,12 +39,16 @@ def joined_usage(first: Json, second: Json) -> Json:
 
 
 def part_of(key: str) -> str:
+    """What the text under ``key`` is called."""
     return {"content": "text", "reasoning": "thinking", "reasoning_content": "thinking"}.get(key, key)
 
 
 def refuse_hidden_in(choice: dict[str, Json], said: dict[str, Json]) -> None:
-    refuse_hidden_calls([value for key, value in choice.items() if key not in ("message", "delta")])
+    """Raise :class:`WireError` when ``choice``, which says ``said``, has calls anywhere but where calls belong."""
+    refuse_hidden_calls([value for value in choice.values() if value is not said])
     refuse_hidden_calls([value for key, value in said.items() if key not in CALL_KEYS])
+    if not isinstance(said.get("tool_calls"), list | None) or not isinstance(said.get("function_call"), dict | None):
+        raise WireError("tool calls do not stand in a list")
 
 
 def stopped(finish_reason: Json) -> Json:

@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 
 from ciguard.codecs.answer import CallItem, Item, list_of, number_of, object_of, text_of, usage_tokens
 from ciguard.codecs.error import WireError
@@ -38,7 +38,6 @@ class ChatReader:
         self._error = error
         self._said: dict[int, dict[str, Json]] = {}
         self._finished: set[int] = set()
-        self._texts: dict[Hashable, dict[Hashable, None]] = {}
         self._calls: dict[int, dict[int, dict[str, Json]]] = {}
         self._entries: dict[tuple[int, int], list[tuple[HeldEvent, dict[str, Json]]]] = {}
         self._id: Json = None
@@ -90,8 +89,10 @@ class ChatReader:
             raise WireError("a piece of the stream is not an object")
         if index in self._finished and delta:
             raise WireError("a choice of the stream goes on after its end")
-        self._delta(index, object_of(delta), event, stream)
-        refuse_hidden_in(choice, object_of(delta))
+        if delta is None:
+            delta = {}
+        refuse_hidden_in(choice, delta)
+        self._delta(index, delta, event, stream)
         if choice.get("finish_reason"):
             self._finished.add(index)
             yield from self._finish(index, choice, event, stream)
@@ -106,10 +107,10 @@ class ChatReader:
                 if self._before and key == "content" and value and said[key] == value:
                     gap: Json = {"index": choice, "delta": {"content": "\n\n"}, "finish_reason": None}
                     stream.insert(event, [self._chunk(event, gap)])
-                self._text((choice, key), part_of(key), event, delta, key, stream)
+                stream.text((choice, key), key, part_of(key), event, delta, key)
             elif key not in CALL_KEYS and isinstance(value, dict | list):
                 for path, holder, name in list(said_in(value)):
-                    self._text((choice, key, *path), part_of(name), event, holder, name, stream)
+                    stream.text((choice, key, *path), path, part_of(name), event, holder, name)
         if isinstance(legacy := delta.get("function_call"), dict):
             self._call_delta(choice, LEGACY, {"function": legacy}, delta, event, stream)
         for entry in list_of(delta.get("tool_calls")):
@@ -119,18 +120,6 @@ class ChatReader:
             if not isinstance(index, int) or index < 0:
                 raise WireError("a tool call of the stream has no number")
             self._call_delta(choice, index, entry, entry, event, stream)
-
-    def _text(
-        self,
-        key: tuple[Hashable, ...],
-        part: str,
-        event: HeldEvent,
-        holder: dict[str, Json],
-        name: str,
-        stream: HoldingStream,
-    ) -> None:
-        self._texts.setdefault(key[0], {})[key] = None
-        stream.text(key, key, part, event, holder, name)
 
     def _call_delta(
         self,
@@ -163,8 +152,7 @@ class ChatReader:
         self, index: int, ending: dict[str, Json] | None, event: HeldEvent, stream: HoldingStream
     ) -> Iterator[Item]:
         """The choice is complete; ``ending`` is the part of ``event`` that said so, if any did."""
-        for key in self._texts.pop(index, {}):
-            yield from stream.end_text(key)
+        yield from stream.end_texts_of(index)
         calls = self._calls.pop(index, {})
         reason = ending.get("finish_reason") if ending else "length"
         settled: list[CallItem] = []

@@ -115,7 +115,7 @@ class ResponsesReader:
         type_ = text_of(entry.get("type"))
         if self._open or type_ != self._run[1] or type_ not in TEXT_TYPES:
             if not self._open:
-                yield from stream.end_texts()
+                yield from stream.end_texts_of(self._run[0])
             self._run = (index, type_)
         self._runs[index] = self._run[0]
         self._types[index] = type_
@@ -159,7 +159,7 @@ class ResponsesReader:
                 stream.text((self._runs[index], place[0], kind), (index, place), kind, event, data, "delta")
             else:
                 for path, holder, key in list(said_in(data.get("delta"))):
-                    at = (index, place, *path)
+                    at = (self._runs[index], index, place, *path)
                     stream.text(at, at, key, event, holder, key)
         elif last == "done":
             place = _place(data, prefix)
@@ -172,7 +172,7 @@ class ResponsesReader:
         if not isinstance(entry, dict) or index in self._done:
             raise WireError("an output item does not end as one")
         if index not in self._types:
-            yield from stream.end_texts()
+            yield from stream.end_texts_of(self._run[0])
             self._types[index], self._run = text_of(entry.get("type")), (index, "")
             self._runs[index] = index
         self._open.discard(index)

@@ -399,3 +399,13 @@ def _gemini_view(message: Any) -> View:
 
 def bash(command: str, pieces: tuple[str, ...] | None = None) -> Call:
     return Call("Bash", {"command": command}, pieces)
+
+
+def sse(*data: Json, named: bool = True) -> bytes:
+    """A stream of events; strings are data that is not JSON."""
+    raw = b""
+    for one in data:
+        if named and isinstance(one, dict):
+            raw += f"event: {one['type']}\n".encode()
+        raw += b"data: " + (one.encode() if isinstance(one, str) else dump(one)) + b"\n\n"
+    return raw
