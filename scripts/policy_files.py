@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +113,13 @@ def _word(rule: Rule, policy: Policy) -> str:
 
 
 def _found(rule: Rule) -> list[Example]:
-    return [
-        example
-        for name in preset_files.names()
-        for example in validated(preset_files.examples(name)).tests
-        if rule.id in example.rules and name != "ciguard:observe"
-    ]
+    return [example for example in _examples() if rule.id in example.rules]
+
+
+@cache
+def _examples() -> list[Example]:
+    names = [name for name in preset_files.names() if name != "ciguard:observe"]
+    return [example for name in names for example in validated(preset_files.examples(name)).tests]
 
 
 def _shown(example: Example) -> str:

@@ -72,7 +72,7 @@ def _refused(complaint: str) -> PatternError:
         return PatternError(cause, "look-around and inline comments do not exist in RE2; match the text itself")
     if complaint.startswith("invalid escape sequence"):
         return PatternError(cause, "backreferences and unknown escapes do not exist in RE2; write \\\\ for a backslash")
-    if "repetition" in complaint or "too large" in complaint:
+    if "repetition size" in complaint or "too large" in complaint:
         return PatternError(cause, "use smaller repetitions: at most {1000}, and fewer of them inside each other")
     return PatternError(cause, "see https://github.com/google/re2/wiki/Syntax for what regular expressions may hold")
 
