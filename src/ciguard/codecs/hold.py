@@ -94,7 +94,7 @@ class HoldingStream:
         self._queue: deque[HeldEvent] = deque()
         self._held_bytes = 0
         self._open: dict[tuple[Hashable, ...], OpenText] = {}
-        self._said: dict[Hashable, tuple[str, str]] = {}
+        self._said: dict[tuple[Hashable, str], str] = {}
         self._withheld_end: list[HeldEvent] = []
         self._ready = bytearray()
         self._plain: set[str] = set()
@@ -186,12 +186,12 @@ class HoldingStream:
         replacement = item.replacement
         if replacement is None:
             one.deliver_decided()
-            self._said |= {block: (text, passage.edited(start, text)) for block, start, text in passage.blocks()}
+            self._said |= {(block, text): passage.edited(start, text) for block, start, text in passage.blocks()}
             return
         if one.delivered:
             raise WireError("a text was replaced after it had been delivered")
         self._said |= {
-            block: (text, "" if place else replacement) for place, (block, _, text) in enumerate(passage.blocks())
+            (block, text): "" if place else replacement for place, (block, _, text) in enumerate(passage.blocks())
         }
         first = next(piece for piece in one.waiting if piece.text and not piece.repeated)
         for piece in one.waiting:
@@ -221,13 +221,13 @@ class HoldingStream:
                     if self._text is TextRelease.AS_IT_COMES:
                         one.deliver_decided()
                     return
-        said, delivered = self._said.get(block, ("", ""))
-        if said != text:
+        delivered = self._said.get((block, text))
+        if delivered is None:
             masked = self._masker.mask(text)
             item = TextItem(part, masked.text, masked.kinds)
             yield item
             delivered = masked.text if item.replacement is None else item.replacement
-            self._said[block] = (text, delivered)
+            self._said[block, text] = delivered
         event.put(holder, name, delivered)
 
     def hold(self, event: HeldEvent, call: Hashable) -> None:

@@ -175,6 +175,8 @@ class ResponsesReader:
             yield from stream.end_texts_of(self._run[0])
             self._types[index], self._run = text_of(entry.get("type")), (index, "")
             self._runs[index] = index
+        elif (index in self._calls) is not is_call(entry):
+            raise WireError("an output item changed into something else")
         self._open.discard(index)
         self._done[index] = copy.deepcopy(entry)
         if index in self._calls or is_call(entry):
