@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -306,3 +306,10 @@ def _started(digest: str) -> dict[str, Json]:
         "isolation": {"level": "none", "limits": []},
         "connections": {name: {"type": "test", "upstream": "test"} for name in ("claude", "gpt", "gemini")},
     }
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until ``condition`` holds, which nothing signals."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

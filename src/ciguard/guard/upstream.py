@@ -39,6 +39,8 @@ class _Inflater(Protocol):
     @property
     def unconsumed_tail(self) -> bytes: ...
     @property
+    def unused_data(self) -> bytes: ...
+    @property
     def eof(self) -> bool: ...
 
 
@@ -60,11 +62,11 @@ class UpstreamAnswer:
                     yield chunk
                     continue
                 rest = chunk
-                if inflater.eof:
-                    raise UpstreamError(502, "the upstream's answer goes on behind its end")
                 while rest:
                     yield inflater.decompress(rest, LONGEST_PIECE)
                     rest = inflater.unconsumed_tail
+                if inflater.unused_data:
+                    raise UpstreamError(502, "the upstream's answer goes on behind its end")
             if inflater is not None and not inflater.eof:
                 raise UpstreamError(502, "the upstream broke off its answer")
         except zlib.error:
