@@ -15,7 +15,8 @@ from ciguard.decision import Action
 from ciguard.policy import preset_files
 from ciguard.policy.evaluation import concluded
 from ciguard.policy.loading import FileSource, load_policy, validated
-from ciguard.policy.models import Example, Policy, Rule, json_schema
+from ciguard.policy.models import Example, Policy, json_schema
+from ciguard.policy.rules import Rule
 
 DOCS = Path(__file__).parents[1] / "docs" / "policy.md"
 KEYS = ("<!-- keys: written by scripts/policy_files.py -->", "<!-- end of keys -->")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ciguard.errors import PolicyError
-from ciguard.policy.models import Identity, IsolationLevel, Policy, Rule
+from ciguard.policy.models import Identity, IsolationLevel, Policy
+from ciguard.policy.rules import Rule
 from ciguard.policy.ways import Disagreement, agree, combined, tighten
 from ciguard.policy.yaml_document import Document, Path
 

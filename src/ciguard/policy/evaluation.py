@@ -9,7 +9,8 @@ from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
 from ciguard.policy.matching import Matcher, Subject
-from ciguard.policy.models import ActionWord, Approval, Connection, Policy, Rule
+from ciguard.policy.models import Approval, Connection, Policy
+from ciguard.policy.rules import ActionWord, Rule
 
 UNDECLARED_CONNECTION = "ciguard:undeclared-connection"
 RISK = "ciguard:risk"

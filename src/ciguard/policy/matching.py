@@ -8,7 +8,7 @@ from functools import cached_property
 from ciguard.inspect.text_rules import TextRule, encoded
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 from ciguard.policy import globs
-from ciguard.policy.models import Rule
+from ciguard.policy.rules import Rule
 from ciguard.policy.tools import GROUPS
 
 _ENVELOPE = frozenset(

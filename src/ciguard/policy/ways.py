@@ -18,16 +18,16 @@ from ciguard.policy.models import (
     Isolation,
     IsolationLevel,
     Policy,
-    Section,
     SessionLimits,
 )
+from ciguard.policy.rules import Section
 from ciguard.policy.yaml_document import Path
 
 Way: TypeAlias = "Callable[[Any, Any], Any]"
 """A function of a parent's and a child's (or of two parents') values of one key."""
 
 
-class Disagreement(Exception):  # noqa: N818 - it is the outcome of a comparison; callers turn it into a PolicyError
+class Disagreement(Exception):
     """Two values cannot be combined: why, what to do, and where below the compared values it shows."""
 
     def __init__(self, cause: str, remedy: str, at: Path = ()) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ciguard.decision import ALLOWED, Action
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator, concluded, model_allowed
-from ciguard.policy.models import ActionWord, Approval, Policy, Rule, TextMatcher
+from ciguard.policy.models import Approval, Policy
+from ciguard.policy.rules import ActionWord, Rule, TextMatcher
 from tests.unit.policy.sources import loaded
 
 CONNECTIONS = """

@@ -9,12 +9,13 @@ import pytest
 from ciguard.decision import Action
 from ciguard.inspect.text_rules import TextRule, encoded
 from ciguard.operation import Json, Operation, OperationKind
-from ciguard.policy import models, preset_files
+from ciguard.policy import preset_files
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.examples import Outcome, Trial, subject_of, tried
 from ciguard.policy.loading import Examples, load_policy, load_with_examples
 from ciguard.policy.matching import Subject
-from ciguard.policy.models import ActionWord, Policy, Rule
+from ciguard.policy.models import Policy
+from ciguard.policy.rules import ActionWord, Rule, Section
 from scripts.policy_files import DOCS, documentation, keys_reference
 from tests.unit.policy.sources import Texts
 
@@ -160,10 +161,7 @@ class TestDocumentation:
 
     def test_it_has_every_key(self) -> None:
         keys = {
-            field.alias or name
-            for section in vars(models).values()
-            if isinstance(section, type) and issubclass(section, models.Section)
-            for name, field in section.model_fields.items()
+            field.alias or name for section in Section.__subclasses__() for name, field in section.model_fields.items()
         }
         listed = {line.split("`")[1].rpartition(".")[2] for line in keys_reference().splitlines()[2:]}
         assert listed == keys

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.policy.models import Connection, Policy, Section
+from ciguard.policy.models import Connection, Policy
+from ciguard.policy.rules import Section
 from ciguard.policy.ways import WAYS, host_covers
 
 

@@ -1,0 +1,144 @@
+"""Rules of a policy: what they look for, and what follows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ciguard.decision import Action
+from ciguard.operation import OperationKind
+from ciguard.policy.shapes import Approver, Keyword, Kind, Regex, RuleId, ToolGlob, refusal
+
+
+class Section(BaseModel):
+    """A mapping of the policy file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_alias=True, validate_by_name=False)
+
+
+class ActionWord(StrEnum):
+    """An action as policies spell it."""
+
+    ALLOW = "allow"
+    MASK = "mask"
+    HOLD = "hold"
+    BLOCK = "block"
+
+    @property
+    def action(self) -> Action:
+        """The action of this word."""
+        return Action[self.name]
+
+
+class StatementKind(StrEnum):
+    """The SQL statements that a rule can name."""
+
+    DROP = "drop"
+    TRUNCATE = "truncate"
+    DELETE = "delete"
+    UPDATE = "update"
+    INSERT = "insert"
+    MERGE = "merge"
+    ALTER = "alter"
+    CREATE = "create"
+    GRANT = "grant"
+    REVOKE = "revoke"
+
+
+class TextMatcher(Section):
+    """Looks at every text of the body, keys of objects included. One regex or one keyword that matches is enough."""
+
+    regex: tuple[Regex, ...] = Field(
+        default=(),
+        description="Regular expressions (RE2 syntax: no look-around, no backreferences), searched anywhere.",
+    )
+    keywords: tuple[Keyword, ...] = Field(default=(), description="Whole words or phrases, upper or lower case.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> TextMatcher:
+        if not self.regex and not self.keywords:
+            raise refusal("a text matcher needs something to look for", "give it regex or keywords")
+        return self
+
+
+class ToolMatcher(Section):
+    """Looks at the name of the called tool."""
+
+    names: tuple[ToolGlob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of tools, or groups of them; * stands for any characters. Only for on: [tool_call].",
+    )
+    except_: tuple[ToolGlob, ...] = Field(
+        default=(),
+        alias="except",
+        description="Names of tools, or groups of them, that are left out. What is no call of a tool is not left out.",
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> ToolMatcher:
+        if self.names is None and not self.except_:
+            raise refusal("a tool matcher needs something to look for", "give it names or except")
+        return self
+
+
+class SqlMatcher(Section):
+    """Looks for SQL statements in every text of the body, for example in the argument of a psql command."""
+
+    statements: tuple[StatementKind, ...] = Field(default=(), description="Statements that match wherever they appear.")
+    without_where: tuple[Literal["delete", "update"], ...] = Field(
+        default=(), description="Statements that match when they have no WHERE."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> SqlMatcher:
+        if not self.statements and not self.without_where:
+            raise refusal("an sql matcher needs something to look for", "give it statements or without_where")
+        return self
+
+
+class Rule(Section):
+    """Something to look for, and what follows when it is there. All matchers of a rule must match."""
+
+    id: RuleId = Field(description="The name of the rule, unique in the composed policy.")
+    reason: str = Field(
+        default="", description="A sentence for the agent and for reviewers: why this matters, what to do instead."
+    )
+    on: tuple[Kind, ...] = Field(min_length=1, description="The operations and results that the rule looks at.")
+    text: TextMatcher | None = Field(default=None, description="Matches texts.")
+    tool: ToolMatcher | None = Field(default=None, description="Matches the names of called tools.")
+    sql: SqlMatcher | None = Field(default=None, description="Matches SQL statements.")
+    action: ActionWord = Field(
+        default=ActionWord.ALLOW,
+        description="allow only adds the risk; mask hides what text matches; hold asks a human; block refuses.",
+    )
+    risk: int = Field(default=0, ge=0, le=100, description="Points that the rule adds to the risk of what it matches.")
+    approvers: tuple[Approver, ...] = Field(
+        default=(), description="Who may release what this rule holds; approval.approvers when absent."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Rule:
+        if self.text is None and self.tool is None and self.sql is None:
+            raise refusal(f"rule {self.id} matches nothing", "give it a matcher: text, tool or sql")
+        if self.tool is not None and OperationKind.TOOL_CALL not in self.on:
+            raise refusal(
+                f"rule {self.id} looks at the name of a tool, which only a tool_call has",
+                "add tool_call to on, or remove tool",
+                at=("tool",),
+            )
+        if self.tool is not None and self.tool.names is not None and set(self.on) != {OperationKind.TOOL_CALL}:
+            raise refusal(
+                f"rule {self.id} asks for the name of a tool, which only a tool_call has",
+                "write on: [tool_call], and a second rule for the other kinds",
+                at=("tool", "names"),
+            )
+        if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or self.sql is not None):
+            raise refusal(
+                f"rule {self.id} masks, which takes a text matcher and no other",
+                "give it text: {regex: [...]} or text: {keywords: [...]}; what that matches is masked",
+                at=("action",),
+            )
+        return self
