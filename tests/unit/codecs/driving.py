@@ -171,6 +171,7 @@ def feed(
             outcome.items.append(item)
             decide(item)
         outcome.raw += stream.take()
+    assert stream.tally.stranded or not stream.stranded
     stream.close()
     outcome.raw += stream.take()
     outcome.tally = stream.tally
