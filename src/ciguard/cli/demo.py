@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -11,6 +10,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ciguard.cli.parser import Parser
 
 AGENTS = {
     "claude": ("claude", "-p", "--allowedTools", "Bash", "--"),
@@ -43,7 +44,7 @@ class Stage:
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``ciguard demo ARGUMENTS`` and return its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ciguard demo",
         description="Watch the whole story on this machine, against a stand-in model, identity issuer and CI job: "
         "no account, no key, no network. Exit status 0 when the story went as it should.",

@@ -7,8 +7,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from ciguard.cli.parser import Parser
 from ciguard.errors import PolicyError, UsageError
 
 if TYPE_CHECKING:
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
     from ciguard.policy.models import Policy
 
 DEFAULT = ".ciguard.yml"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports mistakes as ciguard's other commands do, with their exit status."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"{self.prog} --help explains the command, with an example")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="ciguard policy",
         description="Check, test and explain policy files. F can be a file or a preset such as ciguard:standard.",
         epilog="example: ciguard policy check .ciguard.yml",

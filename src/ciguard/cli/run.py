@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from ciguard.cli.parser import Parser
 from ciguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ elsewhere. ANTHROPIC_BASE_URL, OPENAI_BASE_URL, GOOGLE_GEMINI_BASE_URL and the m
 exit status: the command's own, unless the guard must fail: 64 usage, 69 isolation, 70 guard failure, 71 credential,
 74 recording, 76 stopped after too many refusals, 77 identity, 78 policy, 126 and 127 command cannot be run.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"{self.prog} --help explains the command, with an example")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="ciguard run",
         usage="ciguard run [options] -- COMMAND [ARGUMENTS]",
         description="Guard a command: start a guard, run the command so that it reaches models only through it, "

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from ciguard.cli.parser import Parser
 from ciguard.errors import SessionDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from ciguard.report.transcript import Kind
     from ciguard.session.reading import Session
     from ciguard.session.verification import Verification
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports mistakes as ciguard's other commands do, with their exit status."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"{self.prog} --help explains the command, with an example")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="ciguard session",
         description="Show and verify recorded sessions.",
         epilog="example: ciguard session show ciguard-session --only held,blocked",
