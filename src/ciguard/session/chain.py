@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ciguard.operation import Json
+from ciguard.session.canonical import canonical, spell
 from ciguard.session.event import EventType, check_fields
 
 GENESIS = "0" * 64
@@ -31,7 +32,6 @@ CHAIN_KEYS = frozenset({"seq", "time", "type", "previous"})
 
 _TYPES = tuple(EventType)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +54,18 @@ class Damage:
         return f"line {self.line} (event {self.seq}): {self.what}"
 
 
-def canonical(value: Json) -> bytes:
-    """The one spelling of ``value``: UTF-8, sorted keys, no spaces.
-
-    A lone surrogate, which has no UTF-8 form, is spelt as its JSON escape; a pair of them is the character that
-    they stand for. Raises ``ValueError`` for a fraction, an integer of absurd length, a value or key that is not
-    JSON, and for nesting too deep to write.
-    """
-    _refuse_fractions(value)
-    try:
-        text = _encode(value)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-            return _encode(json.loads(joined)).encode("utf-8", "backslashreplace")
-    except RecursionError:
-        raise ValueError("the value is nested too deeply") from None
-
-
 def timestamp(moment: datetime) -> str:
     """``moment`` as the log spells it, such as ``2026-11-21T09:30:00.125Z``."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def link(position: Position, event: EventType, time: str, fields: Mapping[str, Json]) -> tuple[bytes, Position]:
-    """The line (without newline) that says ``event`` after ``position``, and where the log stands with it."""
+    """The line (without newline) that says ``event`` after ``position``, and where the log stands with it.
+
+    The fields must have passed ``check_fields``. Raises ``ValueError`` for a line too long or with too deep values.
+    """
     chained: dict[str, Json] = {"seq": position.count, "time": time, "type": event, "previous": position.head}
-    line = canonical({**fields, **chained})
+    line = spell({**fields, **chained})
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the event is longer than {MAX_LINE_BYTES} bytes")
     return line, Position(position.count + 1, hashlib.sha256(line).hexdigest())
@@ -120,21 +104,6 @@ class ChainReader:
         """Note ``what`` is wrong with the line at hand, unless something was wrong before."""
         if self.damage is None:
             self.damage = Damage(max(self._line, 1), self.position.count, what)
-
-
-def _refuse_fractions(value: Json) -> None:
-    pending: list[Json] = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            for key in item:
-                if not isinstance(key, str):
-                    raise ValueError("a key is not a string")
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-        elif item is not None and not isinstance(item, str | int):
-            raise ValueError(f"a {type(item).__name__} has no canonical form")
 
 
 def _parse(line: bytes) -> tuple[dict[str, Json], str]:

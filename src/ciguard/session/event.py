@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from ciguard.operation import Json, OperationKind, ResultKind
+from ciguard.session.canonical import refuse_other_than_json
 
 
 class EventType(StrEnum):
@@ -54,6 +55,9 @@ class IdentityFacts(_Record):
     issuer: str
     claims: dict[str, Any]
     token_digest: PrefixedDigest
+
+    def __post_init__(self) -> None:
+        refuse_other_than_json(self.claims)
 
 
 class IsolationFacts(_Record):
@@ -114,6 +118,9 @@ class SessionStarted(_Record):
     job: dict[str, Any] | None
     isolation: IsolationFacts
     connections: dict[str, ConnectionFacts]
+
+    def __post_init__(self) -> None:
+        refuse_other_than_json(self.job)
 
 
 class AgentStarted(_Record):
@@ -216,5 +223,8 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
 
 
 def check_fields(event: EventType, fields: Mapping[str, Json]) -> None:
-    """Raise ``ValueError`` naming the first field that ``event`` lacks, has too many of, or has in a wrong type."""
+    """Raise ``ValueError`` naming the first field that ``event`` lacks, has too many of, or has in a wrong type.
+
+    What passes is JSON without fractions all through: fields of any JSON are looked through, the others have types.
+    """
     msgspec.convert(fields, FIELDS[event])
