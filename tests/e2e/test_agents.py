@@ -123,7 +123,7 @@ async def guarded(script: Script, command: list[str], folder: Path) -> Run:
     lines = printed.decode().splitlines()
     recorded = open_session(session)
     assert recorded.damage is None
-    stored = b"".join(recorded.body(file.parent.name + file.stem) for file in (session / "objects").rglob("*.zst"))
+    stored = b"".join(recorded.body(digest) for digest in recorded.digests())
     everything = b"".join([printed, errors, upstream, (session / "events.jsonl").read_bytes(), stored])
     assert KEY.encode() not in everything
     assert process.returncode is not None

@@ -284,16 +284,12 @@ async def guarded(
 
 
 def leaks(session: Session) -> list[str]:
-    """The names of the files of a session in which the credential stands, objects unpacked."""
-    found = []
-    for file in sorted(session.directory.rglob("*")):
-        if file.is_file():
-            data = file.read_bytes()
-            if file.suffix == ".zst":
-                data = session.body(file.parent.name + file.stem)
-            if CREDENTIAL.encode() in data:
-                found.append(file.name)
-    return found
+    """The names of the files and the digests of the bodies of a session in which the credential stands."""
+    secret = CREDENTIAL.encode()
+    files = [
+        file.name for file in sorted(session.directory.rglob("*")) if file.is_file() and secret in file.read_bytes()
+    ]
+    return files + [digest for digest in session.digests() if secret in session.body(digest)]
 
 
 def _started(digest: str) -> dict[str, Json]:

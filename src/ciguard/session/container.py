@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_ENTRIES = 1_000_000
 """A session directory with more files and folders than this is not read."""
@@ -32,6 +35,24 @@ def read_file(directory: Path, name: str, limit: int) -> bytes:
 
     Raises ``FileNotFoundError`` when it is not there and ``UnreadableError`` when it is not such a file.
     """
+    with _opened(directory, name) as (file, size):
+        if size > limit:
+            raise UnreadableError(f"{name} is larger than {limit} bytes")
+        return file.read(limit)
+
+
+def read_range(directory: Path, name: str, offset: int, length: int) -> bytes:
+    """The ``length`` bytes from ``offset`` (from 0) of the plain file ``name``; errors as in ``read_file``."""
+    with _opened(directory, name) as (file, size):
+        if offset + length > size:
+            raise UnreadableError(f"{name} ends before byte {offset + length}")
+        file.seek(offset)
+        return file.read(length)
+
+
+@contextmanager
+def _opened(directory: Path, name: str) -> Iterator[tuple[BinaryIO, int]]:
+    """The plain file ``name`` and its size; errors while it is open come out as ``UnreadableError`` too."""
     *folders, last = name.split("/")
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -45,10 +66,8 @@ def read_file(directory: Path, name: str, limit: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError(f"{name} is not a plain file")
-        if status.st_size > limit:
-            raise UnreadableError(f"{name} is larger than {limit} bytes")
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(limit)
+            yield file, status.st_size
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -75,7 +75,8 @@ class Account:
                 self._finished = {**fields, "time": time}
         if event in (EventType.OPERATION, EventType.RESULT):
             self._actions[fields["decision"]["action"]] += 1
-            self._masked.update(fields["masked"])
+            for kind, count in fields["masked"].items():
+                self._masked[kind] += count
 
     @property
     def finished(self) -> bool:
@@ -92,11 +93,11 @@ class Account:
             masked=self._masked.total(),
         )
 
-    def manifest(self, position: Position, *, unfinished: int, stored: int, listing: str) -> dict[str, Json]:
+    def manifest(self, position: Position, *, unfinished: int, bodies: int, index: str) -> dict[str, Json]:
         """The manifest of the finished session whose log ends at ``position``.
 
-        ``unfinished`` responses were still open; ``stored`` objects are listed in a file whose SHA-256 in hex is
-        ``listing``.
+        ``unfinished`` responses were still open; ``bodies`` are stored, and ``index`` is the SHA-256 in hex of the
+        objects.index that names them.
         """
         started, finished = self._started, self._finished
         completeness = Completeness.UNFINISHED_RESPONSES if unfinished else Completeness.COMPLETE
@@ -120,5 +121,5 @@ class Account:
             "requests": self._events[EventType.REQUEST],
             "refused": self._events[EventType.REFUSED],
             "log": {"events": position.count, "head": position.head},
-            "objects": {"count": stored, "listing": listing},
+            "objects": {"bodies": bodies, "index": index},
         }

@@ -10,11 +10,12 @@ from typing import Any
 
 from ciguard.errors import SessionDamaged, UsageError
 from ciguard.operation import Json
+from ciguard.session.bodies import Bodies, DamagedBodyError
 from ciguard.session.chain import ChainReader, Damage, Position
 from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType
+from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Completeness
-from ciguard.session.objects import MAX_BODY_BYTES, DamagedObjectError, expand, object_path
 
 MAX_LOG_BYTES = 256 * 1024 * 1024
 """An events.jsonl larger than this is not read."""
@@ -27,9 +28,6 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 
 MAX_DEPTH = 200
 """JSON nested deeper than this is not read: whatever prints or searches it may go down into it."""
-
-MAX_OBJECT_FILE_BYTES = MAX_BODY_BYTES + 1024 * 1024
-"""A stored object larger than this is not read: compression does not make a body that much longer."""
 
 DAMAGE_REMEDY = "download the session again; if it still does not hold, do not rely on what it says"
 
@@ -50,30 +48,33 @@ class Session:
     damage: Damage | None
     completeness: Completeness
     unfinished: tuple[str, ...]
+    bodies: Bodies
 
     def body(self, digest: str) -> bytes:
         """The body with ``digest``. Raises ``SessionDamaged`` when it is missing or is not that body."""
-        name = object_path(digest)
         try:
-            return expand(read_file(self.directory, name, MAX_OBJECT_FILE_BYTES), digest)
-        except FileNotFoundError:
-            raise SessionDamaged(f"{name} is missing", DAMAGE_REMEDY) from None
-        except DamagedObjectError as error:
-            raise SessionDamaged(f"{name} {error}", DAMAGE_REMEDY) from None
-        except UnreadableError as error:
+            return self.bodies.read(digest)
+        except DamagedBodyError as error:
+            raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
+
+    def digests(self) -> tuple[str, ...]:
+        """The digests of all stored bodies, in the order of storing. Raises ``SessionDamaged`` if they are unknown."""
+        try:
+            return self.bodies.digests()
+        except DamagedBodyError as error:
             raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
 
     def content(self, digest: str) -> Json:
         """The JSON value in the body with ``digest``. Raises ``SessionDamaged`` when there is none to be read."""
         body = self.body(digest)
         if len(body) > MAX_JSON_BYTES:
-            raise SessionDamaged(f"{object_path(digest)} is larger than {MAX_JSON_BYTES} bytes", DAMAGE_REMEDY)
+            raise SessionDamaged(f"body {digest} is larger than {MAX_JSON_BYTES} bytes", DAMAGE_REMEDY)
         try:
             value: Json = json.loads(body)
         except (ValueError, RecursionError):
-            raise SessionDamaged(f"{object_path(digest)} does not hold JSON", DAMAGE_REMEDY) from None
+            raise SessionDamaged(f"body {digest} does not hold JSON", DAMAGE_REMEDY) from None
         if _deeper_than(value, MAX_DEPTH):
-            raise SessionDamaged(f"{object_path(digest)} is nested deeper than {MAX_DEPTH}", DAMAGE_REMEDY)
+            raise SessionDamaged(f"body {digest} is nested deeper than {MAX_DEPTH}", DAMAGE_REMEDY)
         return value
 
     def unfinished_response(self, name: str) -> bytes:
@@ -114,7 +115,9 @@ def open_session(path: Path) -> Session:
         completeness = Completeness.CUT_OFF
     elif unfinished:
         completeness = Completeness.UNFINISHED_RESPONSES
-    return Session(path, manifest, tuple(events), reader.position, reader.damage, completeness, unfinished)
+    return Session(
+        path, manifest, tuple(events), reader.position, reader.damage, completeness, unfinished, Bodies(path)
+    )
 
 
 def request_parts(events: Sequence[Mapping[str, Any]], seq: int) -> list[tuple[str, str]]:

@@ -16,11 +16,12 @@ from typing import TypeAlias
 
 from ciguard.errors import UsageError
 from ciguard.operation import Json
-from ciguard.session.chain import Position, canonical, link, timestamp
+from ciguard.session.canonical import canonical
+from ciguard.session.chain import Position, link, timestamp
 from ciguard.session.event import EventType, check_fields
 from ciguard.session.latch import Latch
 from ciguard.session.manifest import Account, Counts
-from ciguard.session.objects import ObjectWriter, listing, write_all
+from ciguard.session.pack_writer import PackWriter, write_all
 
 Clock: TypeAlias = Callable[[], datetime]
 """Tells the time, with its zone."""
@@ -63,7 +64,7 @@ class Spool:
 
 
 class Recorder:
-    """The log, the objects and the unfinished responses of one session. Not for use from several threads at once.
+    """The log, the bodies and the unfinished responses of one session. Not for use from several threads at once.
 
     Every method raises ``RecordingFailed`` when it cannot write, or when any of them could not before.
     """
@@ -80,7 +81,7 @@ class Recorder:
         with self._latch:
             _prepare(directory)
             self._root = self._folder(str(directory), None)
-            self._objects = ObjectWriter(self._new_folder("objects"))
+            self._packs = PackWriter(self._new_folder("objects"))
             self._partial = self._new_folder("partial")
             self._log = os.open("events.jsonl", _APPEND, 0o600, dir_fd=self._root)
             self._descriptors.append(self._log)
@@ -122,7 +123,7 @@ class Recorder:
     def store(self, body: bytes) -> str:
         """The SHA-256 in hex of ``body`` (masked), once it is stored under it; a body known already costs a hash."""
         with self._latch:
-            return self._objects.store(body)
+            return self._packs.store(body)
 
     def spool(self) -> Spool:
         """A place for a response that is about to be streamed."""
@@ -131,7 +132,7 @@ class Recorder:
             return Spool(self._latch, self._unfinished, self._partial, f"{self._spooled:06}")
 
     def finish(self, outcome: str) -> dict[str, Json]:
-        """Record ``session_finished`` with its counts, sync the log, write manifest.json and return what it says.
+        """Record ``session_finished`` with its counts, sync it all, write manifest.json and return what it says.
 
         ``outcome`` is a few words on how the session ended. Nothing can be recorded afterwards.
         """
@@ -146,14 +147,13 @@ class Recorder:
                 masked=counts.masked,
             )
             os.fsync(self._log)
-            objects = list(self._objects.stored)
-            listed = listing(objects)
-            self._write("objects.sha256", listed)
+            index = self._packs.index()
+            self._write("objects.index", index)
             manifest = self._account.manifest(
                 self._position,
                 unfinished=len(self._unfinished),
-                stored=len(objects),
-                listing=hashlib.sha256(listed).hexdigest(),
+                bodies=self._packs.count,
+                index=hashlib.sha256(index).hexdigest(),
             )
             self._write("manifest.json", canonical(manifest) + b"\n")
             os.fsync(self._root)
@@ -164,6 +164,7 @@ class Recorder:
         """Let go of the files and leave them as they are; without ``finish``, an incomplete session."""
         for spool in self._unfinished:
             spool.close()
+        self._packs.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()

@@ -4,7 +4,7 @@ The steps, in order (the numbers are those of the code and of ``ciguard session 
 
 1. container and schema: the directory holds exactly the files of a session, and manifest.json is readable
 2. hash chain: every line of the log is a whole event of known shape, in its place, naming the line before it
-3. objects: every body that an event names is there and is that body, stored in the bytes that were listed
+3. objects: every body that an event names is there; the packs hold what the index lists, bit by bit, and nothing else
 4. manifest: the session was finished, and the manifest says exactly what the events add up to
 5. policy: policy.yml is the policy that the first event names
 6. signature: who vouches for the manifest
@@ -23,24 +23,20 @@ from typing import Any
 
 from ciguard.errors import SessionDamaged
 from ciguard.operation import Json
-from ciguard.session.chain import canonical, own_fields
+from ciguard.session.bodies import INDEX, MAX_INDEX_BYTES, scan_packs
+from ciguard.session.canonical import canonical
+from ciguard.session.chain import own_fields
 from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType
 from ciguard.session.manifest import FORMAT, Account, Completeness, OutOfOrderError
-from ciguard.session.objects import DamagedObjectError, expand, listing, object_path
-from ciguard.session.reading import (
-    MAX_LOG_BYTES,
-    MAX_MANIFEST_BYTES,
-    MAX_OBJECT_FILE_BYTES,
-    Session,
-    open_session,
-)
+from ciguard.session.pack import DamagedPackError, Place, Scan, parse, render
+from ciguard.session.reading import MAX_MANIFEST_BYTES, Session, open_session
 
 _MAX_POLICY_BYTES = 16 * 1024 * 1024
-_FILES = frozenset({"manifest.json", "events.jsonl", "objects.sha256", "policy.yml"})
-_BEING_WRITTEN = frozenset({".manifest.json", ".objects.sha256", ".policy.yml", "objects/.new"})
-_FILE = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{62}\.zst|partial/[0-9]{6,}", re.ASCII)
-_FOLDER = re.compile(r"objects(/[0-9a-f]{2})?|partial", re.ASCII)
+_FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml"})
+_BEING_WRITTEN = frozenset({".manifest.json", f".{INDEX}", ".policy.yml"})
+_FILE = re.compile(r"objects/[0-9]{6}\.pack|partial/[0-9]{6,}", re.ASCII)
+_FOLDER = re.compile(r"objects|partial", re.ASCII)
 
 
 class Outcome(StrEnum):
@@ -164,38 +160,37 @@ def _part_count(seq: int, parts: Mapping[str, Any], requests: Mapping[int, int])
 
 def _objects(session: Session, entries: Listing) -> str:
     """Step 3."""
-    listed = None
-    if "objects.sha256" in entries.files:
-        listed = read_file(session.directory, "objects.sha256", MAX_LOG_BYTES)
-    stored: dict[str, str] = {}
-    for path in entries.files:
-        if path.startswith("objects/") and _FILE.fullmatch(path):
-            digest = path.removeprefix("objects/").removesuffix(".zst").replace("/", "")
-            data = read_file(session.directory, path, MAX_OBJECT_FILE_BYTES)
-            try:
-                expand(data, digest)
-            except DamagedObjectError as error:
-                raise _FailedError(f"{path} {error}") from None
-            stored[digest] = hashlib.sha256(data).hexdigest()
+    scan = scan_packs(session.directory)
+    if scan.damage:
+        raise _FailedError(_inert(scan.damage))
     named = set(_named_digests(session.events))
     for digest in sorted(named):
-        if digest not in stored:
-            raise _FailedError(f"{object_path(digest)} is missing")
-    if listed is not None:
-        _compare_listing(listed, stored)
+        if digest not in scan.places:
+            raise _FailedError(f"body {digest} is missing")
+    if INDEX in entries.files:
+        _compare_index(read_file(session.directory, INDEX, MAX_INDEX_BYTES), scan)
     elif session.completeness is not Completeness.CUT_OFF:
-        raise _FailedError("objects.sha256 is missing")
-    unnamed = len(stored) - len(named)
-    return f"{len(stored)} bodies" + (f", {unnamed} of them named by no event" if unnamed else "")
+        raise _FailedError(f"{INDEX} is missing")
+    unnamed = len(scan.places) - len(named)
+    words = f"{len(scan.places)} bodies" + (f", {unnamed} of them named by no event" if unnamed else "")
+    return words if scan.tail is None else f"{words}, and {scan.tail} bytes of one that was being written"
 
 
-def _compare_listing(listed: bytes, stored: Mapping[str, str]) -> None:
-    actual = listing(stored.items())
-    if listed == actual:
+def _compare_index(index: bytes, scan: Scan) -> None:
+    """Fail unless ``index`` is, byte by byte, the one that follows from the packs."""
+    if scan.tail is not None:
+        raise _FailedError(f"{scan.packs[-1].path} ends within a frame")
+    actual = render(scan.packs, scan.places)
+    if index == actual:
         return
-    for line in sorted(set(actual.splitlines()) - set(listed.splitlines())):
-        raise _FailedError(f"{line.decode().split('  ')[1]} is not the file that objects.sha256 lists")
-    raise _FailedError("objects.sha256 lists other files than there are")
+    listed = frozenset(index.splitlines())
+    for pack in scan.packs:
+        if render([pack], {}).rstrip() not in listed:
+            raise _FailedError(f"{pack.path} is not the file that {INDEX} lists")
+    for digest, place in scan.places.items():
+        if render([], {digest: place}).rstrip() not in listed:
+            raise _FailedError(f"body {digest} at byte {place.offset} of {place.pack} is not listed in {INDEX}")
+    raise _FailedError(f"{INDEX} lists other bodies than there are, or in another order")
 
 
 def _named_digests(events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -213,17 +208,24 @@ def _manifest(session: Session) -> str:
         raise _FailedError(f"the session is incomplete: the guard was cut off before it finished; {last}")
     if session.unfinished:
         raise _FailedError(f"the session is incomplete: {len(session.unfinished)} responses were still being streamed")
-    listed = read_file(session.directory, "objects.sha256", MAX_LOG_BYTES)
+    index = read_file(session.directory, INDEX, MAX_INDEX_BYTES)
     derived = _add_up(session).manifest(
         session.position,
         unfinished=0,
-        stored=listed.count(b"\n"),
-        listing=hashlib.sha256(listed).hexdigest(),
+        bodies=len(_placed(index)),
+        index=hashlib.sha256(index).hexdigest(),
     )
     written = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
     if written != canonical(derived) + b"\n":
         raise _FailedError(f"manifest.json {_difference(session.manifest or {}, derived)}")
     return f"complete, says what the events add up to; SHA-256 {hashlib.sha256(written).hexdigest()}"
+
+
+def _placed(index: bytes) -> Mapping[str, Place]:
+    try:
+        return parse(index)
+    except DamagedPackError as error:
+        raise _FailedError(str(error)) from None
 
 
 def _difference(written: Mapping[str, Json], derived: Mapping[str, Json]) -> str:

@@ -96,12 +96,11 @@ def test_json_can_be_narrowed_and_is_inert(tmp_path: Path, capsys: Printed) -> N
 
 
 def test_json_says_which_body_is_gone(copied: Path, capsys: Printed) -> None:
-    for path in (copied / "objects").glob("*/*"):
-        path.unlink()
+    (copied / "objects" / "000001.pack").unlink()
     assert main(["session", "show", "--json", str(copied)]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[4]["content"] is None
-    assert events[4]["problem"].endswith("is missing")
+    assert events[4]["problem"].endswith("is missing: there is no objects/000001.pack")
 
 
 def test_verify_prints_every_step(recorded: Path, capsys: Printed) -> None:

@@ -119,9 +119,8 @@ def test_what_was_streamed_before_the_guard_died_is_shown(tmp_path: Path) -> Non
 
 def test_a_body_that_is_gone_is_named(tmp_path: Path) -> None:
     session = recorded(tmp_path / "session")
-    for path in (tmp_path / "session" / "objects").glob("*/*"):
-        path.unlink()
-    assert "is missing]" in entry_of(session, "prompt").text
+    (tmp_path / "session" / "objects" / "000001.pack").unlink()
+    assert "is missing: there is no objects/000001.pack]" in entry_of(session, "prompt").text
 
 
 def test_hostile_content_reaches_the_terminal_inert(tmp_path: Path) -> None:

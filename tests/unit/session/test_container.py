@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.session import container
-from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
+from ciguard.session.container import Listing, UnreadableError, list_entries, read_file, read_range
 
 
 def test_a_plain_file_is_read(tmp_path: Path) -> None:
@@ -58,12 +58,29 @@ def test_nothing_else_is(tmp_path: Path, make: Callable[[Path], None], name: str
     make(tmp_path)
     with pytest.raises(UnreadableError, match=name):
         read_file(tmp_path, name, 10)
+    with pytest.raises(UnreadableError, match=name):
+        read_range(tmp_path, name, 5, 10)
 
 
 @pytest.mark.parametrize("name", ["file", "folder/file"])
 def test_what_is_missing_is_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError):
         read_file(tmp_path, name, 10)
+    with pytest.raises(FileNotFoundError):
+        read_range(tmp_path, name, 0, 10)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 10), (3, 4), (10, 0)])
+def test_a_range_of_a_file_is_read(tmp_path: Path, offset: int, length: int) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    assert read_range(tmp_path, "file", offset, length) == b"0123456789"[offset : offset + length]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 11), (10, 1), (10**30, 1)])
+def test_a_range_beyond_the_end_is_refused(tmp_path: Path, offset: int, length: int) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    with pytest.raises(UnreadableError, match="ends before"):
+        read_range(tmp_path, "file", offset, length)
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
     assert not summed.finished
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
     assert summed.finished
-    manifest = summed.manifest(Position(7, "f" * 64), unfinished=0, stored=2, listing="e" * 64)
+    manifest = summed.manifest(Position(7, "f" * 64), unfinished=0, bodies=2, index="e" * 64)
     assert manifest == {
         "format": 1,
         **{name: STARTED[name] for name in ("session", "tool", "identity", "policy", "isolation", "job")},
@@ -53,14 +53,14 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
         "requests": 1,
         "refused": 0,
         "log": {"events": 7, "head": "f" * 64},
-        "objects": {"count": 2, "listing": "e" * 64},
+        "objects": {"bodies": 2, "index": "e" * 64},
     }
 
 
 def test_open_responses_make_a_session_incomplete() -> None:
     summed = account()
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
-    manifest = summed.manifest(Position(), unfinished=1, stored=0, listing="")
+    manifest = summed.manifest(Position(), unfinished=1, bodies=0, index="")
     assert manifest["completeness"] == "unfinished responses"
 
 

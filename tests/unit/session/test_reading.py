@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,6 @@ from ciguard.errors import SessionDamaged, UsageError
 from ciguard.operation import Json
 from ciguard.session import reading
 from ciguard.session.manifest import Completeness
-from ciguard.session.objects import compress, object_path
 from ciguard.session.reading import Session, open_session, request_parts
 from tests.unit.session import sample
 
@@ -108,16 +108,44 @@ def body_of(session: Session) -> str:
 def test_a_body_that_is_missing_or_another_is_damage(copied: Path) -> None:
     session = open_session(copied)
     digest = body_of(session)
-    path = copied / object_path(digest)
-    path.write_bytes(compress(b"another"))
-    with pytest.raises(SessionDamaged, match="not the body"):
+    assert session.body(digest).startswith(b"{")
+    pack = copied / "objects" / "000001.pack"
+    content = bytearray(pack.read_bytes())
+    for byte in range(0, len(content), 2):
+        content[byte] ^= 1
+    pack.write_bytes(content)
+    with pytest.raises(SessionDamaged, match=f"body {digest} is not"):
         session.body(digest)
-    path.unlink()
+    pack.unlink()
     with pytest.raises(SessionDamaged, match="missing"):
         session.body(digest)
-    path.mkdir()
+    pack.mkdir()
     with pytest.raises(SessionDamaged, match="not a plain file"):
         session.body(digest)
+
+
+def test_all_stored_bodies_are_known(copied: Path) -> None:
+    session = open_session(copied)
+    named = {event["body"] for event in session.events if "body" in event}
+    named |= {digest for event in session.events for _, digest in event.get("parts", {}).get("add", [])}
+    assert set(session.digests()) == named
+    assert len(session.digests()) == len(named)
+    (copied / "objects.index").write_bytes(b"x")
+    with pytest.raises(SessionDamaged, match=r"objects\.index"):
+        open_session(copied).digests()
+
+
+def test_without_an_index_the_bodies_before_the_cut_are_there(copied: Path) -> None:
+    stored = open_session(copied).digests()
+    (copied / "objects.index").unlink()
+    assert open_session(copied).digests() == stored
+    pack = copied / "objects" / "000001.pack"
+    pack.write_bytes(pack.read_bytes()[:-1])
+    session = open_session(copied)
+    assert session.digests() == stored[:-1]
+    assert [hashlib.sha256(session.body(digest)).hexdigest() for digest in session.digests()] == list(stored[:-1])
+    with pytest.raises(SessionDamaged, match=f"body {stored[-1]} is missing"):
+        session.body(stored[-1])
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ciguard.errors import RecordingFailed, UsageError
 from ciguard.operation import Json
 from ciguard.session.event import EventType
-from ciguard.session.objects import object_path
+from ciguard.session.reading import open_session
 from ciguard.session.recorder import Recorder, Spool
 from tests.unit.session import sample
 
@@ -66,8 +67,24 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_bodies_are_on_disk_under_their_digest(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     digest = recorder.store(b"body")
-    assert (tmp_path / "session" / object_path(digest)).exists()
+    assert open_session(tmp_path / "session").body(digest) == b"body"
     assert recorder.store(b"body") == digest
+    assert open_session(tmp_path / "session").digests() == (digest,)
+
+
+def test_every_file_is_closed_in_the_end(tmp_path: Path) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    finished, left = sample.start(tmp_path / "finished"), sample.start(tmp_path / "left")
+    for recorder in (finished, left):
+        sample.converse(recorder)
+        recorder.spool()
+    assert descriptors() > before
+    sample.end(finished)
+    left.close()
+    assert descriptors() == before
 
 
 def test_what_streams_is_on_disk_until_it_is_recorded(tmp_path: Path) -> None:
@@ -134,9 +151,7 @@ def broken_log(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
 
 
 def broken_objects(directory: Path, recorder: Recorder, _spool: Spool) -> None:
-    (directory / "objects").rename(directory.parent / "elsewhere")
-    (directory / "objects").touch()
-    (directory.parent / "elsewhere" / ".new").touch()
+    recorder._packs.close()
     recorder.store(b"new")
 
 
@@ -154,13 +169,19 @@ def fractions(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
     recorder.record(EventType.SESSION_STARTED, **{**sample.STARTED, "job": job})
 
 
+def no_json(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
+    claims: Any = {"repository": ("acme", "shop")}
+    identity: Json = {"issuer": "https://issuer.example.com", "claims": claims, "token_digest": "sha256:" + "1" * 64}
+    recorder.record(EventType.SESSION_STARTED, **{**sample.STARTED, "identity": identity})
+
+
 def wrong_order(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
     recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
 
 
 @pytest.mark.parametrize(
     "fail",
-    [broken_log, broken_objects, broken_spool, wrong_fields, fractions, wrong_order],
+    [broken_log, broken_objects, broken_spool, wrong_fields, fractions, no_json, wrong_order],
 )
 def test_after_one_failure_nothing_is_taken(tmp_path: Path, fail: Callable[[Path, Recorder, Spool], None]) -> None:
     recorder = sample.start(tmp_path / "session")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -11,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciguard.operation import Json
-from ciguard.session.chain import Position, canonical, link, own_fields
+from ciguard.session import pack_writer
+from ciguard.session.canonical import canonical
+from ciguard.session.chain import Position, link, own_fields
 from ciguard.session.event import EventType
-from ciguard.session.objects import compress, object_path
+from ciguard.session.frame import Compressor, expand
+from ciguard.session.pack import parse
 from ciguard.session.recorder import Recorder
 from ciguard.session.verification import Outcome, Step, verify
 from tests.unit.session import sample
@@ -27,6 +31,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copied(recorded: Path, tmp_path: Path) -> Path:
     return shutil.copytree(recorded, tmp_path / "session")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    recorder = sample.start(tmp_path / "small")
+    for text in ("one", "two"):
+        recorder.store(text.encode())
+    sample.end(recorder)
+    return tmp_path / "small"
 
 
 def failure(directory: Path) -> Step:
@@ -70,15 +83,14 @@ def test_any_bit_that_differs_is_found(
     assert verify(directory).failure is not None
 
 
-@pytest.mark.parametrize("name", ["policy.yml", "smallest object"])
-def test_every_bit_of_a_file_counts(copied: Path, name: str) -> None:
-    objects = sorted(copied.glob("objects/*/*"), key=lambda path: path.stat().st_size)
-    path = objects[0] if name == "smallest object" else copied / name
+@pytest.mark.parametrize("name", ["policy.yml", "objects/000001.pack", "objects.index"])
+def test_every_bit_of_a_file_counts(small: Path, name: str) -> None:
+    path = small / name
     for bit in range(8 * path.stat().st_size):
         flip(path, bit)
-        assert verify(copied).failure is not None, bit
+        assert verify(small).failure is not None, bit
         flip(path, bit)
-    assert verify(copied).failure is None
+    assert verify(small).failure is None
 
 
 def lines(directory: Path) -> list[bytes]:
@@ -194,43 +206,171 @@ def name_another_body(directory: Path) -> None:
     relink(directory, lambda events: event_of(events, "operation").update(body="0" * 64))
 
 
-def objects_of(directory: Path) -> list[Path]:
-    return sorted(directory.glob("objects/*/*"))
+PACK = "objects/000001.pack"
 
 
-def swap_objects(directory: Path) -> None:
-    first, second, *_ = objects_of(directory)
-    content = first.read_bytes()
-    first.write_bytes(second.read_bytes())
-    second.write_bytes(content)
+def frames(directory: Path) -> list[bytes]:
+    """The frames of the sample's pack, in order."""
+    content = (directory / PACK).read_bytes()
+    places = parse((directory / "objects.index").read_bytes()).values()
+    return [content[place.offset : place.offset + place.length] for place in places]
 
 
-def delete_an_object(directory: Path) -> None:
-    objects_of(directory)[0].unlink()
+def pack(directory: Path, kept: list[bytes]) -> None:
+    (directory / PACK).write_bytes(b"".join(kept))
 
 
-def add_an_object(directory: Path) -> None:
-    digest = "09ca7e4eaa6e8ae9c7d261167129184883644d07dfba7cbfbc4c8a2e08360d5b"  # "hello, world"
-    path = directory / object_path(digest)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(compress(b"hello, world"))
+def index(directory: Path, kept: list[bytes]) -> None:
+    (directory / "objects.index").write_bytes(b"".join(kept))
 
 
-def store_an_object_otherwise(directory: Path) -> None:
+def indexed(directory: Path) -> list[bytes]:
+    return (directory / "objects.index").read_bytes().splitlines(keepends=True)
+
+
+def reindex(directory: Path) -> None:
+    """Make the index fit the pack again, as a careful forger would."""
+    content = (directory / PACK).read_bytes()
+    made = [f"{hashlib.sha256(content).hexdigest()}  {PACK}  {len(content)}\n"]
+    offset = 0
+    for frame in frames_in(content):
+        made.append(f"{hashlib.sha256(expand(frame)).hexdigest()}  {PACK}  {offset}  {len(frame)}\n")
+        offset += len(frame)
+    (directory / "objects.index").write_text("".join(made))
+
+
+def frames_in(content: bytes) -> list[bytes]:
+    return [b"\x28\xb5\x2f\xfd" + rest for rest in content.split(b"\x28\xb5\x2f\xfd")[1:]]
+
+
+def swap_frames(directory: Path) -> None:
+    first, second, *rest = frames(directory)
+    pack(directory, [second, first, *rest])
+
+
+def drop_a_frame(directory: Path) -> None:
+    pack(directory, frames(directory)[1:])
+
+
+def drop_a_frame_carefully(directory: Path) -> None:
+    drop_a_frame(directory)
+    reindex(directory)
+
+
+def cut_the_last_frame(directory: Path) -> None:
+    content = (directory / PACK).read_bytes()
+    (directory / PACK).write_bytes(content[:-1])
+
+
+def add_half_a_frame(directory: Path) -> None:
+    pack(directory, [*frames(directory), Compressor().frame(b"hello, world")[:-1]])
+
+
+def add_a_frame(directory: Path) -> None:
+    pack(directory, [*frames(directory), Compressor().frame(b"hello, world")])
+
+
+def add_a_frame_carefully(directory: Path) -> None:
+    add_a_frame(directory)
+    reindex(directory)
+
+
+def repeat_a_frame(directory: Path) -> None:
+    pack(directory, [*frames(directory), frames(directory)[0]])
+
+
+def put_a_byte_between_frames(directory: Path) -> None:
+    first, *rest = frames(directory)
+    pack(directory, [first, b"\0", *rest])
+
+
+def put_a_skippable_frame_between_frames(directory: Path) -> None:
+    first, *rest = frames(directory)
+    pack(directory, [first, b"\x50\x2a\x4d\x18\x06\0\0\0hidden", *rest])
+
+
+def replace_a_body(directory: Path) -> None:
+    first, *rest = frames(directory)
+    pack(directory, [Compressor().frame(b"x" * len(expand(first))), *rest])
+
+
+def store_a_body_otherwise(directory: Path) -> None:
     import zstandard
 
-    path = objects_of(directory)[0]
-    body = zstandard.ZstdDecompressor().decompress(path.read_bytes())
-    path.write_bytes(zstandard.ZstdCompressor(level=19, write_checksum=True).compress(body))
+    first, *rest = frames(directory)
+    compressor = zstandard.ZstdCompressor(level=19, write_checksum=True)
+    pack(directory, [compressor.compress(expand(first)), *rest])
 
 
-def list_otherwise(directory: Path) -> None:
-    listed = (directory / "objects.sha256").read_bytes().splitlines(keepends=True)
-    (directory / "objects.sha256").write_bytes(b"".join(reversed(listed)))
+def store_a_body_otherwise_carefully(directory: Path) -> None:
+    store_a_body_otherwise(directory)
+    reindex(directory)
 
 
-def drop_the_listing(directory: Path) -> None:
-    (directory / "objects.sha256").unlink()
+def drop_the_pack(directory: Path) -> None:
+    (directory / PACK).unlink()
+
+
+def rename_the_pack(directory: Path) -> None:
+    (directory / PACK).rename(directory / "objects" / "000002.pack")
+
+
+def add_an_empty_pack(directory: Path) -> None:
+    (directory / "objects" / "000002.pack").touch()
+
+
+def add_a_pack(directory: Path) -> None:
+    (directory / "objects" / "000002.pack").write_bytes(Compressor().frame(b"hello, world"))
+
+
+def split_the_pack(directory: Path) -> None:
+    first, *rest = frames(directory)
+    pack(directory, [first])
+    (directory / "objects" / "000002.pack").write_bytes(b"".join(rest))
+
+
+def drop_the_index(directory: Path) -> None:
+    (directory / "objects.index").unlink()
+
+
+def reverse_the_index(directory: Path) -> None:
+    head, *rest = indexed(directory)
+    index(directory, [head, *reversed(rest)])
+
+
+def list_a_body_less(directory: Path) -> None:
+    index(directory, indexed(directory)[:-1])
+
+
+def list_a_body_more(directory: Path) -> None:
+    index(directory, [*indexed(directory), f"{'0' * 64}  {PACK}  0  12\n".encode()])
+
+
+def list_a_body_twice(directory: Path) -> None:
+    index(directory, [*indexed(directory), indexed(directory)[-1]])
+
+
+def list_a_body_elsewhere(directory: Path) -> None:
+    head, first, *rest = indexed(directory)
+    index(directory, [head, first.replace(b"  0  ", b"  1  "), *rest])
+
+
+def list_two_bodies_as_each_other(directory: Path) -> None:
+    head, first, second, *rest = indexed(directory)
+    index(directory, [head, second[:64] + first[64:], first[:64] + second[64:], *rest])
+
+
+def list_another_size(directory: Path) -> None:
+    head, *rest = indexed(directory)
+    index(directory, [head.replace(b".pack  ", b".pack  1"), *rest])
+
+
+def list_no_pack(directory: Path) -> None:
+    index(directory, indexed(directory)[1:])
+
+
+def end_the_index_early(directory: Path) -> None:
+    index(directory, [b"".join(indexed(directory))[:-1]])
 
 
 def swap_the_policy(directory: Path) -> None:
@@ -312,13 +452,35 @@ def link_the_policy(directory: Path) -> None:
         (start_twice, 2, "session_started"),
         (leave_out_the_start, 2, "session_started"),
         (go_on_after_the_end, 2, "follows"),
-        (name_another_body, 3, "objects/00/000000"),
-        (swap_objects, 3, "not the body that its name says"),
-        (delete_an_object, 3, "missing|lists other files"),
-        (add_an_object, 3, "objects/09/ca7e"),
-        (store_an_object_otherwise, 3, "not the file that objects.sha256 lists"),
-        (list_otherwise, 3, "objects.sha256"),
-        (drop_the_listing, 3, "objects.sha256 is missing"),
+        (name_another_body, 3, f"body {'0' * 64} is missing"),
+        (swap_frames, 3, "000001.pack is not the file that objects.index lists"),
+        (drop_a_frame, 3, "is missing"),
+        (drop_a_frame_carefully, 3, "is missing"),
+        (cut_the_last_frame, 3, "is missing"),
+        (add_half_a_frame, 3, "000001.pack ends within a frame"),
+        (add_a_frame, 3, "000001.pack is not the file that objects.index lists"),
+        (add_a_frame_carefully, 4, "another objects"),
+        (repeat_a_frame, 3, "repeats body"),
+        (put_a_byte_between_frames, 3, "is not a zstd frame"),
+        (put_a_skippable_frame_between_frames, 3, "is not a zstd frame"),
+        (replace_a_body, 3, "is missing"),
+        (store_a_body_otherwise, 3, "000001.pack is not the file that objects.index lists"),
+        (store_a_body_otherwise_carefully, 4, "another objects"),
+        (drop_the_pack, 3, "is missing"),
+        (rename_the_pack, 3, "objects/000001.pack is missing"),
+        (add_an_empty_pack, 3, "000002.pack ends within a frame"),
+        (add_a_pack, 3, "000002.pack is not the file that objects.index lists"),
+        (split_the_pack, 3, "000001.pack is not the file that objects.index lists"),
+        (drop_the_index, 3, "objects.index is missing"),
+        (reverse_the_index, 3, "in another order"),
+        (list_a_body_less, 3, "is not listed in objects.index"),
+        (list_a_body_more, 3, "lists other bodies than there are"),
+        (list_a_body_twice, 3, "lists other bodies than there are"),
+        (list_a_body_elsewhere, 3, "is not listed in objects.index"),
+        (list_two_bodies_as_each_other, 3, "is not listed in objects.index"),
+        (list_another_size, 3, "000001.pack is not the file that objects.index lists"),
+        (list_no_pack, 3, "000001.pack is not the file that objects.index lists"),
+        (end_the_index_early, 3, "objects.index lists other bodies"),
         (swap_the_policy, 5, "not the policy"),
         (drop_the_policy, 1, "policy.yml is missing"),
         (drop_the_manifest, 4, "incomplete"),
@@ -347,11 +509,14 @@ def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path
     recorder: Recorder = sample.start(tmp_path / "session")
     sample.converse(recorder)
     recorder.spool().append(b"half a")
-    (tmp_path / "session" / "objects" / ".new").write_bytes(b"half a")
+    (tmp_path / "session" / ".objects.index").write_bytes(b"half a")
+    with (tmp_path / "session" / PACK).open("ab") as stored:
+        stored.write(Compressor().frame(b"half a")[:9])
     with (tmp_path / "session" / "events.jsonl").open("ab") as log:
         log.write(b'{"connection":"cla')
     steps = verify(tmp_path / "session").steps
     assert [step.outcome.value for step in steps] == ["holds", "holds", "holds", "failed", "holds", "none"]
+    assert steps[2].detail == "8 bodies, and 9 bytes of one that was being written"
     assert steps[3].detail == (
         "the session is incomplete: the guard was cut off before it finished; the log ends at event 11"
     )
@@ -364,3 +529,29 @@ def test_bodies_that_no_event_names_are_counted(tmp_path: Path) -> None:
     verification = verify(tmp_path / "session")
     assert verification.failure is None
     assert verification.steps[2].detail == "1 bodies, 1 of them named by no event"
+
+
+def test_a_session_cut_off_before_its_first_body_holds_up_to_there(tmp_path: Path) -> None:
+    sample.start(tmp_path / "session").close()
+    (tmp_path / "session" / PACK).touch()
+    step = verify(tmp_path / "session").steps[2]
+    assert (step.outcome, step.detail) == (Outcome.HOLDS, "0 bodies, and 0 bytes of one that was being written")
+
+
+def test_noise_in_a_session_that_was_cut_off_is_found(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    sample.converse(recorder)
+    with (tmp_path / "session" / PACK).open("ab") as stored:
+        stored.write(b"\0" * 100)
+    step = verify(tmp_path / "session").steps[2]
+    assert step.outcome is Outcome.FAILED
+    assert "is not a zstd frame" in step.detail
+
+
+def test_bodies_over_several_packs_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_writer, "MAX_PACK_BYTES", 100)
+    directory = sample.record(tmp_path / "session")
+    assert len(list((directory / "objects").iterdir())) > 3
+    assert verify(directory).failure is None
+    (directory / "objects" / "000002.pack").unlink()
+    assert failure(directory).detail == "objects/000002.pack is missing"
