@@ -14,6 +14,12 @@ from typing import Protocol
 PROGRAM_LIMIT = 10_000
 """Instructions that one compiled pattern may have: the price of a text is at worst its length times this."""
 
+UNION_LIMIT = 4_000
+"""Instructions that several patterns may have together to be asked in one pass; beyond it, one by one is faster."""
+
+UNION_MEMORY = 32 * 1024 * 1024
+"""Bytes that the automaton of such a union may take."""
+
 SEARCH_LIMIT = 1 << 32
 """Bytes that finding all matches of a pattern may read, at worst, before the rest of the text counts as one match."""
 
@@ -117,6 +123,26 @@ class TextRule:
         for keyword in self.keywords:
             found += occurrences(compile_keyword(keyword), data, group=1)
         return sorted(character_spans(data, found))
+
+
+def any_of(rules: Sequence[TextRule]) -> Pattern | None:
+    """A pattern that matches where any of ``rules`` does, to ask them all in one pass; None when it would be too large.
+
+    Only whether it matches says something, not where.
+    """
+    import re2
+
+    regexes = [f"(?:{regex})" for rule in rules for regex in rule.regexes]
+    keywords = [f"(?i:{re2.escape(keyword)})" for rule in rules for keyword in rule.keywords]
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = UNION_MEMORY
+    try:
+        pattern = re2.compile("|".join([*regexes, *keywords]).encode(), options)
+    except re2.error:
+        return None
+    result: Pattern = pattern
+    return result if pattern.programsize <= UNION_LIMIT else None
 
 
 def occurrences(pattern: Pattern, data: bytes, *, group: int = 0) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
-from ciguard.policy.matching import Matcher, Subject
+from ciguard.policy.matching import Matcher, Subject, Watch
 from ciguard.policy.models import Approval, Connection, Policy
 from ciguard.policy.rules import ActionWord, Rule
 
@@ -22,18 +22,20 @@ class Evaluator:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._rules: dict[str, dict[str, list[Matcher]]] = {
+        self._rules: dict[str, dict[str, Watch]] = {
             name: _by_kind((*policy.rules, *rules))
             for name, rules in (("", ()), *((name, c.rules) for name, c in policy.connections.items()))
         }
         self._masks = {
-            name: {kind: [m for m in matchers if m.rule.action is ActionWord.MASK] for kind, matchers in rules.items()}
+            name: {
+                kind: [m for m in watch.matchers if m.rule.action is ActionWord.MASK] for kind, watch in rules.items()
+            }
             for name, rules in self._rules.items()
         }
 
     def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
         """Whether any rule looks at ``kind`` there. An undeclared connection is always watched: it is refused."""
-        return connection not in self._rules or bool(self._rules[connection].get(kind))
+        return connection not in self._rules or kind in self._rules[connection]
 
     def decide(self, subject: Operation | Result) -> Decision:
         """The decision: the most severe of what the matching rules and the risk thresholds ask for."""
@@ -41,11 +43,11 @@ class Evaluator:
             declared = ", ".join(self._policy.connections) or "none"
             text = f"The policy declares no connection {subject.connection!r}; it declares: {declared}."
             return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
-        matchers = self._rules[subject.connection].get(subject.kind)
-        if not matchers:
+        watch = self._rules[subject.connection].get(subject.kind)
+        if watch is None:
             return ALLOWED
-        seen = Subject(subject)
-        return concluded([matcher.rule for matcher in matchers if matcher.matches(seen)], self._policy.approval)
+        matched = watch.matched(Subject(subject))
+        return concluded(matched, self._policy.approval) if matched else ALLOWED
 
     def mask_spans(self, text: str, kind: OperationKind | ResultKind, connection: str) -> list[tuple[int, int, str]]:
         """What rules with ``action: mask`` hide in a text of ``kind``: (start, end, rule id), in characters, sorted.
@@ -103,10 +105,10 @@ def model_allowed(connection: Connection, model: str) -> bool:
     return connection.models is None or any(globs.matches(glob, model) for glob in connection.models)
 
 
-def _by_kind(rules: Sequence[Rule]) -> dict[str, list[Matcher]]:
+def _by_kind(rules: Sequence[Rule]) -> dict[str, Watch]:
     by_kind: dict[str, list[Matcher]] = defaultdict(list)
     for rule in rules:
         matcher = Matcher(rule)
         for kind in dict.fromkeys(rule.on):
             by_kind[kind].append(matcher)
-    return dict(by_kind)
+    return {kind: Watch(matchers) for kind, matchers in by_kind.items()}

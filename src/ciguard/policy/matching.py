@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from ciguard.inspect.text_rules import TextRule, encoded
+from ciguard.inspect.text_rules import Pattern, TextRule, any_of, encoded
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 from ciguard.policy import globs
 from ciguard.policy.rules import Rule
@@ -76,11 +76,14 @@ def _lines(value: Json) -> Iterator[str]:
 
 
 class Matcher:
-    """A rule that is ready to match; its patterns are compiled when a text first meets them."""
+    """A rule that is ready to match; its patterns are compiled when a text first meets them.
+
+    ``text`` is what the rule looks for in texts; None when it looks at something else only.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._text = None if rule.text is None else TextRule(rule.text.regex, rule.text.keywords)
+        self.text = None if rule.text is None else TextRule(rule.text.regex, rule.text.keywords)
 
     def matches(self, subject: Subject) -> bool:
         """Whether every matcher of the rule matches; the cheapest is asked first."""
@@ -88,7 +91,7 @@ class Matcher:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the rule's text matcher matches, in characters; none without one."""
-        return [] if self._text is None else self._text.spans(text)
+        return [] if self.text is None else self.text.spans(text)
 
     def _matches_tool(self, subject: Subject) -> bool:
         tool = self.rule.tool
@@ -97,7 +100,7 @@ class Matcher:
         return (tool.names is None or _is_among(tool.names, subject.tool)) and not _is_among(tool.except_, subject.tool)
 
     def _matches_text(self, subject: Subject) -> bool:
-        return self._text is None or self._text.found_in(subject.encoded)
+        return self.text is None or self.text.found_in(subject.encoded)
 
     def _matches_sql(self, subject: Subject) -> bool:
         sql = self.rule.sql
@@ -107,6 +110,25 @@ class Matcher:
             kind in sql.statements or (not has_where and kind in sql.without_where)
             for kind, has_where in subject.statements
         )
+
+
+class Watch:
+    """All rules that look at one kind of thing."""
+
+    def __init__(self, matchers: Sequence[Matcher]) -> None:
+        self.matchers = tuple(matchers)
+
+    def matched(self, subject: Subject) -> list[Rule]:
+        """The rules that match, in policy order."""
+        if self._one_pass is not None and not any(self._one_pass.search(text) for text in subject.encoded):
+            return []
+        return [matcher.rule for matcher in self.matchers if matcher.matches(subject)]
+
+    @cached_property
+    def _one_pass(self) -> Pattern | None:
+        """Tells in one pass over a text that none of the rules matches; None where they look at more than texts."""
+        texts = [matcher.text for matcher in self.matchers if matcher.text is not None]
+        return any_of(texts) if len(texts) == len(self.matchers) else None
 
 
 def _is_among(tools: Sequence[str], name: str) -> bool:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
-from ciguard.policy.matching import Matcher, Subject
+from ciguard.policy.matching import Matcher, Subject, Watch
+from ciguard.policy.rules import Rule
 from ciguard.policy.tools import GROUPS
 from tests.unit.policy.sources import loaded
 
@@ -137,3 +141,30 @@ def test_groups_hold_no_tool_that_executes_its_texts() -> None:
     executing = {"Bash", "BashOutput", "shell", "exec_command", "run_shell_command", "execute", "WebFetch", "bash"}
     assert all(not (names & executing) for names in GROUPS.values())
     assert GROUPS["ciguard:text-tools"] == GROUPS["ciguard:reading-tools"] | GROUPS["ciguard:writing-tools"]
+
+
+RULES = st.lists(
+    st.sampled_from(["a+b", "(?i)token", "^x", "(?m)y$", r"\bz\b", "é|ü", "[^a-z]{3}"]),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@given(
+    RULES,
+    st.lists(st.sampled_from(["Key", "drop it"]), max_size=2),
+    st.lists(st.text("abxyzéüTOKENtokenkeydrpi \n"), max_size=4),
+)
+def test_one_pass_over_all_rules_finds_what_they_find_one_by_one(
+    regexes: list[str], keywords: list[str], texts: list[str]
+) -> None:
+    rules = [
+        Rule.model_validate_json(json.dumps({"id": f"r{place}", "on": ["prompt"], "text": text}))
+        for place, text in enumerate(
+            [*({"regex": [one]} for one in regexes), *({"keywords": [one]} for one in keywords)]
+        )
+    ]
+    matchers = [Matcher(rule) for rule in rules]
+    subject = Subject(Operation(OperationKind.PROMPT, {"texts": list(texts)}))
+    assert Watch(matchers).matched(subject) == [matcher.rule for matcher in matchers if matcher.matches(subject)]
