@@ -15,6 +15,9 @@ from scripts.benchmarks.process import cpu_seconds, resident_megabytes
 from scripts.benchmarks.systems import Running, System, guard_environment, guarded, run
 from scripts.benchmarks.upstream import EVENTS
 
+SETTLE = 0.03
+"""Seconds after each turn in which a system may finish what it put off; that costs CPU, and is not to slow the next."""
+
 _SENT = re.compile(rb"at=(\d+) ")
 
 
@@ -70,6 +73,7 @@ def latencies(running: Sequence[Running], load: Load) -> dict[str, Samples]:
             bodies = [next(sources[system.name]) for _ in range(load.block)]
             before = cpu_seconds(system.processes)
             taken = [system.client.ask(body).last for body in bodies]
+            time.sleep(SETTLE)
             used = cpu_seconds(system.processes) - before
             if number:
                 samples[system.name].latencies += taken
@@ -85,6 +89,7 @@ def streams(running: Sequence[Running], rounds: int) -> dict[str, StreamSamples]
         for system in running:
             before = cpu_seconds(system.processes)
             heard = system.client.ask(prompt())
+            time.sleep(SETTLE)
             used = cpu_seconds(system.processes) - before
             arrived = list(delays(heard.arrivals))
             if number:

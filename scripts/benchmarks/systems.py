@@ -32,7 +32,7 @@ _AGENT = (
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"GITHUB_ACTIONS", "GITLAB_CI"}}
 
 
-class Unavailable(Exception):  # noqa: N818 - it is no error that a peer is not there
+class Unavailable(Exception):
     """The system is not installed; the message says how to install it."""
 
 
