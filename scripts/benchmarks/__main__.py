@@ -23,6 +23,7 @@ from scripts.benchmarks.systems import (
     System,
     Unavailable,
     install_peers,
+    peer_versions,
     run,
 )
 from scripts.benchmarks.table import Results, tables
@@ -111,9 +112,10 @@ def _conditions(peers: bool) -> str:
     version = platform.python_version()
     kernel = ".".join(platform.release().split(".")[:2])
     command = "scripts/bench --peers" if peers else "scripts/bench"
+    compared = "".join(f", {name} {number}" for name, number in peer_versions().items()) if peers else ""
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{command}`: {os.cpu_count()} cores, {platform.system()} "
-        f"{kernel}, Python {version}."
+        f"{kernel}, Python {version}{compared}."
     )
 
 

@@ -229,6 +229,16 @@ def install_peers() -> None:
             (home / "installed").touch()
 
 
+def peer_versions() -> dict[str, str]:
+    """The version of each installed peer."""
+    question = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    versions = {}
+    for name in PEERS:
+        command = [str(_peer(name, "python")), "-c", question, name]
+        versions[name] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return versions
+
+
 def _mitmdump(upstream: str, scratch: Path, *options: str) -> Launched:
     port = _free_port()
     settings = ["flow_detail=0", f"confdir={scratch}", "listen_host=127.0.0.1"]
