@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ciguard.operation import OperationKind
 from ciguard.session.event import FIELDS, EventType, check_fields
+from tests.unit.session.sample import STARTED
 
 DIGEST = "a" * 64
 OPERATION: dict[str, Any] = {
@@ -65,3 +67,52 @@ def test_fields_of_the_right_shape_pass(event: EventType, fields: dict[str, Any]
 def test_fields_of_another_shape_are_named(event: EventType, fields: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         check_fields(event, fields)
+
+
+VALID: dict[EventType, dict[str, Any]] = {
+    EventType.SESSION_STARTED: {**STARTED},
+    EventType.AGENT_STARTED: {"argv": ["claude"]},
+    EventType.REQUEST: {**REQUEST, "parts": {"base": 1, "keep": 1, "add": [["messages", DIGEST]]}},
+    EventType.OPERATION: OPERATION,
+    EventType.RESULT: {
+        **{name: OPERATION[name] for name in ("connection", "request", "body", "masked", "decision")},
+        "result": "tool_result",
+    },
+    EventType.RESPONSE: {
+        "connection": "claude",
+        "request": 1,
+        "status": 200,
+        "complete": True,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+        "reason": "",
+    },
+    EventType.REFUSED: {"reason": "", "connection": "", "method": "", "path": "", "status": 401},
+    EventType.AGENT_EXITED: {"status": 0, "signal": ""},
+    EventType.SESSION_STOPPED: {"reason": ""},
+    EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},
+}
+
+
+def replaced(value: Any, by: object) -> Iterator[Any]:
+    """``value`` with each of its leaves in turn replaced."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: changed} for changed in replaced(inner, by))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from ([*value[:place], changed, *value[place + 1 :]] for changed in replaced(inner, by))
+    else:
+        yield by
+
+
+@pytest.mark.parametrize(
+    "other", [1.0, 0.5, float("nan"), b"x", (1,), {1: 1}, object()], ids=lambda value: type(value).__name__
+)
+@pytest.mark.parametrize("event", EventType)
+def test_nothing_that_is_not_json_or_is_a_fraction_passes_anywhere(event: EventType, other: object) -> None:
+    check_fields(event, VALID[event])
+    changed = list(replaced(VALID[event], other))
+    assert changed
+    for fields in changed:
+        with pytest.raises(ValueError, match=r"."):
+            check_fields(event, fields)

@@ -180,14 +180,24 @@ def wrong_order(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
 
 
 @pytest.mark.parametrize(
-    "fail",
-    [broken_log, broken_objects, broken_spool, wrong_fields, fractions, no_json, wrong_order],
+    ("fail", "what"),
+    [
+        (broken_log, "Bad file descriptor"),
+        (broken_objects, "Bad file descriptor"),
+        (broken_spool, "Bad file descriptor"),
+        (wrong_fields, "Expected `str`"),
+        (fractions, "a float has no canonical form"),
+        (no_json, "a tuple has no canonical form"),
+        (wrong_order, "one session_started event"),
+    ],
 )
-def test_after_one_failure_nothing_is_taken(tmp_path: Path, fail: Callable[[Path, Recorder, Spool], None]) -> None:
+def test_after_one_failure_nothing_is_taken(
+    tmp_path: Path, fail: Callable[[Path, Recorder, Spool], None], what: str
+) -> None:
     recorder = sample.start(tmp_path / "session")
     recorder.store(b"known")
     spool = recorder.spool()
-    with pytest.raises(RecordingFailed):
+    with pytest.raises(RecordingFailed, match=what):
         fail(tmp_path / "session", recorder, spool)
     refuses_everything(recorder, spool)
     assert not (tmp_path / "session" / "manifest.json").exists()
