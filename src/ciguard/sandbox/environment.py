@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ciguard.forge import github, gitlab
+from ciguard.inspect.known_value import forms
 from ciguard.policy.models import ConnectionType
 
 ORDINARY = frozenset(
@@ -34,16 +35,17 @@ AGENT_SETTINGS: Mapping[ConnectionType, Mapping[str, str]] = {
 def inherited(environ: Mapping[str, str], named: Collection[str], secrets: Collection[str]) -> dict[str, str]:
     """What of ``environ`` the agent gets: the ordinary variables and those ``named`` by the policy.
 
-    A variable whose value contains one of ``secrets`` does not pass, whatever its name; nor does one through which a
-    process could act as the job, whatever the policy says.
+    A variable whose value contains one of ``secrets``, in a common encoding too, does not pass, whatever its name; nor
+    does one through which a process could act as the job, whatever the policy says.
     """
+    hidden = [form for secret in secrets for form in forms(secret)]
     withheld = github.WITHHELD_VARIABLES | gitlab.WITHHELD_VARIABLES
     return {
         name: value
         for name, value in environ.items()
         if (name in ORDINARY or name.startswith(ORDINARY_PREFIX) or name in named)
         and name not in withheld
-        and not any(secret in value for secret in secrets)
+        and not any(form in value for form in hidden)
     }
 
 
