@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ciguard import __version__
 from ciguard.approvals.approver import Nobody
-from ciguard.errors import CiguardError, CredentialMissing, IsolationUnavailable, SessionStopped
+from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
@@ -153,12 +153,21 @@ def new_session_directory(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / f"ciguard-session-{secrets.token_hex(6)}"
 
 
-def _scratch(environ: Mapping[str, str]) -> Path:
-    """Where the agents' configuration goes; not below the system's temporary folder, of which Codex warns."""
-    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    scratch = Path(parent) / "ciguard"
-    scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+def _scratch(environ: Mapping[str, str]) -> tempfile.TemporaryDirectory[str]:
+    """Where the agents' configuration goes; not below the system's temporary folder, of which Codex warns.
+
+    The agent may leave there what cannot be deleted, and must not fail the session by it.
+    """
+    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        scratch = Path(parent).expanduser() / "ciguard"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="agent-", dir=scratch, ignore_cleanup_errors=True)
+    except (OSError, RuntimeError) as error:
+        raise GuardFailure(
+            f"there is no folder for the agent's configuration: {error}",
+            "set XDG_CACHE_HOME to a folder that can be written",
+        ) from None
 
 
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
@@ -201,13 +210,17 @@ async def _guard(
     )
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
-    with tempfile.TemporaryDirectory(prefix="agent-", dir=_scratch(plan.environ)) as home:
-        async with GuardServer(guarding, plan.connections, token) as server:
-            environ = agent_environment(plan, server, token, Path(home))
-            recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
-            agent = Agent(argv, environ)
-            running.append(agent)
-            exited = await agent.wait()
+    try:
+        with _scratch(plan.environ) as home:
+            async with GuardServer(guarding, plan.connections, token) as server:
+                environ = agent_environment(plan, server, token, Path(home))
+                recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
+                agent = Agent(argv, environ)
+                running.append(agent)
+                exited = await agent.wait()
+    except CiguardError as error:
+        recorder.finish(masker.mask(error.cause).text)
+        raise
     if judge.stopped:
         failures.append(
             SessionStopped(judge.stopped, "look at what was refused: ciguard session show lists it with the rules")
