@@ -24,6 +24,7 @@ from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
 from ciguard.session.recorder import Recorder
+from ciguard.session.reference import Places, places_in, refer
 
 REMEMBERED_REQUESTS = 16
 """How many earlier requests a new one may be recorded as a difference to."""
@@ -108,14 +109,16 @@ class Intake:
             # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
             texts: set[bytes] = set()
             judged = [await self._judged(subject, kinds) for subject, kinds in self._subjects(new, connection, texts)]
-            self._parts.update({one.key: self._seen(codec, one, connection) for one in new})
+            taken = [(one.key, *self._seen(codec, one, connection)) for one in new]
+            self._parts.update({key: seen for key, seen, _ in taken})
             parts = [self._parts[key] for key in keys]
             listed = tuple((part.label, seen.digest) for part, seen in zip(document.parts, parts, strict=True))
             seq = record(self._difference(listed))
             self._judged_texts |= texts
             self._requests.append(RecordedRequest(seq, listed))
+        places = places_in((seen.digest, value) for _, seen, value in taken)
         for subject, judgement, kinds in judged:
-            self._record(subject, judgement, seq, kinds)
+            self._record(subject, judgement, seq, kinds, places)
         forwarded = document.with_parts(
             part if seen.forwarded is None else Part(part.label, seen.forwarded, part.item)
             for part, seen in zip(document.parts, parts, strict=True)
@@ -176,7 +179,8 @@ class Intake:
         ]
         return alone or texts
 
-    def _seen(self, codec: Codec, new: _New, connection: str) -> Seen:
+    def _seen(self, codec: Codec, new: _New, connection: str) -> tuple[Seen, Json]:
+        """What is remembered of a new part, and its value as it is forwarded."""
         value, refusal = new.masked, ""
         for saying in new.sayings:
             told = self._told(saying, connection)
@@ -191,18 +195,21 @@ class Intake:
         kinds = {_kind(saying.kind) for saying in new.sayings}
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
         forwarded = None if value is new.original else dump(value)
-        return Seen(forwarded, self._recorder.store(new.part.raw if forwarded is None else forwarded), refusal)
+        digest = self._recorder.store(new.part.raw if forwarded is None else forwarded)
+        return Seen(forwarded, digest, refusal), value
 
     def _told(self, saying: Saying, connection: str) -> str:
         """Why a text of ``saying`` was refused; empty when none was."""
         told = (self._refused_texts.get(_digest(connection, None, text), "") for text in saying.texts)
         return next(filter(None, told), "")
 
-    def _record(self, subject: Operation | Result, judgement: Judgement, seq: int, kinds: tuple[str, ...]) -> None:
+    def _record(
+        self, subject: Operation | Result, judgement: Judgement, seq: int, kinds: tuple[str, ...], places: Places
+    ) -> None:
         body, rules = mask_by_rules(
             dict(subject.body), {subject.kind}, subject.connection, self._judge.evaluator, self._placeholders
         )
-        recorded = replace(subject, body=object_of(body))
+        recorded = replace(subject, body=refer(object_of(body), places))
         if isinstance(recorded, Operation):
             self._judge.record_operation(recorded, judgement, seq, (*kinds, *rules))
         else:

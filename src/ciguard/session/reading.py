@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ciguard.errors import SessionDamaged, UsageError
-from ciguard.operation import Json
+from ciguard.operation import Json, strings
 from ciguard.session.bodies import Bodies, DamagedBodyError
 from ciguard.session.chain import ChainReader, Damage, Position
 from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Completeness
+from ciguard.session.reference import resolve
 
 MAX_LOG_BYTES = 256 * 1024 * 1024
 """An events.jsonl larger than this is not read."""
@@ -65,7 +66,16 @@ class Session:
             raise SessionDamaged(str(error), DAMAGE_REMEDY) from None
 
     def content(self, digest: str) -> Json:
-        """The JSON value in the body with ``digest``. Raises ``SessionDamaged`` when there is none to be read."""
+        """The JSON value in the body with ``digest``, its references resolved.
+
+        Raises ``SessionDamaged`` when there is none to be read.
+        """
+        try:
+            return resolve(self._value(digest), lambda part: list(strings(self._value(part))))
+        except LookupError:
+            raise SessionDamaged(f"body {digest} refers to a text that is not there", DAMAGE_REMEDY) from None
+
+    def _value(self, digest: str) -> Json:
         body = self.body(digest)
         if len(body) > MAX_JSON_BYTES:
             raise SessionDamaged(f"body {digest} is larger than {MAX_JSON_BYTES} bytes", DAMAGE_REMEDY)
