@@ -111,7 +111,8 @@ async def _run(stage: Stage, prompt: str, directory: Path, environ: Mapping[str,
         raise RuntimeError("a process with a pipe has one")
     async for line in process.stdout:
         text = line.decode(errors="replace").rstrip()
-        if text:
+        # What begins with :: speaks to the runner, which does not show it.
+        if text and not text.startswith("::"):
             _say(f"│ {text}", "strong" if "ciguard" in text else "plain")
     return await process.wait()
 

@@ -82,8 +82,8 @@ class WorkingTree:
         return path
 
     def describe(self) -> str:
-        """A line for the log."""
-        return "policy read from the working tree"
+        """Where that is, in words for the log."""
+        return "the working tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class BaseCommit:
         return f"{path}@{self.name}({self.commit[:7]})"
 
     def describe(self) -> str:
-        """A line for the log."""
-        return f"policy read from {self.name} at commit {self.commit}, not from the working tree"
+        """Where that is, in words for the log."""
+        return f"{self.name} at commit {self.commit}, not the working tree"
 
     def _inside(self, path: str) -> str:
         # By the letters of the path alone: symbolic links of the working tree belong to the change under review.

@@ -117,7 +117,7 @@ def test_a_change_cannot_bring_its_own_policy(forged: Forged, tmp_path: Path) ->
     source = source_for(job(forged), workspace, None)
     assert source.read(POLICY) == STRICT
     assert source.label(POLICY) == f".ciguard.yml@main({forged.base[:7]})"
-    assert source.describe() == f"policy read from main at commit {forged.base}, not from the working tree"
+    assert source.describe() == f"main at commit {forged.base}, not the working tree"
 
 
 def test_both_kinds_are_policy_sources(forged: Forged, tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_other_jobs_read_the_working_tree(forged: Forged, tmp_path: Path, event:
     assert isinstance(source, WorkingTree)
     assert source.read(POLICY) == "version: 1 # being edited\n"
     assert source.label(POLICY) == POLICY
-    assert source.describe() == "policy read from the working tree"
+    assert source.describe() == "the working tree"
 
 
 def test_attributes_filters_hooks_and_replacements_have_no_say(forged: Forged, tmp_path: Path) -> None:
