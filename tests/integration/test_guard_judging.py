@@ -296,6 +296,10 @@ class Slow:
     def __init__(self) -> None:
         self.asked = 0
 
+    async def was_asked(self, times: int) -> None:
+        """Wait until it was asked that often."""
+        await until(lambda: self.asked == times)
+
     async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
         """See ``Approver.ask``."""
         self.asked += 1
@@ -311,7 +315,7 @@ async def test_hanging_up_while_a_prompt_is_held_does_not_make_it_known(tmp_path
     async with guarded(tmp_path, rules=HELD, approver=approver) as guard:
         for turn in (1, 2):
             calling = asyncio.create_task(guard.call(body=message("A zebra.")))
-            await until(lambda turn=turn: approver.asked == turn)
+            await approver.was_asked(turn)
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
             async with asyncio.timeout(10), guard.intake._lock:
