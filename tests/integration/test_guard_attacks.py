@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -535,3 +538,55 @@ async def test_the_list_of_models_is_a_recorded_call(tmp_path: Path) -> None:
         assert (request["method"], request["path"]) == ("GET", "/v1/models?limit=5")
         [response] = guard.events(EventType.RESPONSE)
         assert (response["request"], response["status"], response["complete"]) == (request["seq"], 200, True)
+
+
+HUGE = """
+import asyncio, resource, sys
+from pathlib import Path
+from tests.integration.guarded import TOKEN, guarded
+
+CHUNK = b"100000\\r\\n" + b" " * (1 << 20) + b"\\r\\n"
+HEAD = (
+    f"POST /claude/v1/messages HTTP/1.1\\r\\nHost: x\\r\\nx-api-key: {TOKEN}\\r\\n"
+    "Content-Type: application/json\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+)
+
+async def main():
+    async with guarded(Path(sys.argv[1])) as guard:
+        await guard.call()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        reader, writer = await asyncio.open_connection("127.0.0.1", guard.server.port)
+        writer.write(HEAD.encode())
+        sent = 0
+        try:
+            for sent in range(1, 101):
+                writer.write(CHUNK)
+                await writer.drain()
+            writer.write(b"0\\r\\n\\r\\n")
+        except ConnectionError:
+            pass
+        answer = await reader.read(12)
+        writer.close()
+        good = await guard.call()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(answer[9:].decode(), good.status, grown, guard.failures)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_hundred_megabytes_cost_no_more_memory_than_the_limit(tmp_path: Path) -> None:
+    """The limit is 32 MiB by default; what arrives may be held twice while it grows."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        HUGE,
+        str(tmp_path),
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    status, good, kilobytes, failures = output.decode().split(maxsplit=3)
+    assert (status, good, failures.strip()) == ("413", "200", "[]")
+    assert int(kilobytes) < 96 * 1024

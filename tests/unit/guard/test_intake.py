@@ -1,0 +1,211 @@
+"""Requests on their way in, with whatever JSON an agent may send."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ciguard.approvals.approver import Nobody
+from ciguard.codecs.anthropic import Anthropic
+from ciguard.codecs.codec import Codec
+from ciguard.codecs.document import split
+from ciguard.codecs.error import WireError
+from ciguard.codecs.gemini import Gemini
+from ciguard.codecs.openai_chat import OpenAIChat
+from ciguard.codecs.openai_responses import OpenAIResponses
+from ciguard.guard.intake import REMEMBERED_REQUESTS, Admitted, Intake
+from ciguard.guard.judge import Judge
+from ciguard.inspect.known_value import KnownValue
+from ciguard.inspect.masking import Masker
+from ciguard.inspect.placeholder import Placeholders
+from ciguard.operation import Json
+from ciguard.policy.evaluation import Evaluator
+from ciguard.policy.loading import FileSource, load_policy
+from ciguard.session.event import EventType
+from ciguard.session.reading import open_session, request_parts
+from ciguard.session.recorder import Recorder
+from tests.unit.session import sample
+
+SECRET = "upstream-credential-5f1e9a7c"
+POLICY = """\
+version: 1
+connections: {claude: {type: anthropic, credential: {env: KEY}}}
+rules:
+  - {id: no, on: [prompt], text: {keywords: [forbidden]}, action: block}
+  - {id: injected, on: [tool_result], text: {keywords: [injected]}, action: block}
+  - {id: heavy, on: [prompt], text: {keywords: [heavy]}, risk: 50}
+  - {id: weighty, on: [prompt], text: {keywords: [weighty]}, risk: 50}
+  - {id: person, on: [prompt], text: {keywords: [Alice]}, action: mask}
+"""
+
+
+class TakingIn:
+    """An intake with everything around it, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "policy.yml").write_text(POLICY)
+        self.directory = folder / "session"
+        self.recorder = Recorder(self.directory, lambda: datetime.now(UTC))
+        self.recorder.write_policy(sample.POLICY)
+        self.recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
+        placeholders = Placeholders(b"key")
+        masker = Masker([KnownValue("credential", SECRET)], placeholders)
+        evaluator = Evaluator(load_policy(FileSource(folder), "policy.yml"))
+        judge = Judge(evaluator, Nobody(), self.recorder, 1000, on_notice=[].append, on_stop=list)
+        self.intake = Intake(masker, placeholders, judge, self.recorder)
+
+    async def admit(self, body: Json | bytes, codec: Codec | None = None) -> Admitted:
+        """Take in one request on the connection ``claude``."""
+        codec = codec or Anthropic()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.intake.admit(codec, split(data, codec.listed), "claude", self.record)
+
+    def record(self, parts: dict[str, Json]) -> int:
+        """Write the request event."""
+        return self.recorder.record(
+            EventType.REQUEST,
+            connection="claude",
+            method="POST",
+            path="/",
+            model="m",
+            stream=False,
+            parts=parts,
+        )
+
+    def judged(self) -> list[tuple[str, list[str]]]:
+        """Kind and rules of every operation and result so far."""
+        return [
+            (event.get("operation") or event["result"], [reason["rule"] for reason in event["decision"]["reasons"]])
+            for event in open_session(self.directory).events
+            if event["type"] in (EventType.OPERATION, EventType.RESULT)
+        ]
+
+
+def says(*texts: str) -> dict[str, Json]:
+    messages: list[Json] = [{"role": "user", "content": text} for text in texts]
+    return {"model": "m", "messages": messages}
+
+
+async def test_a_text_is_judged_once(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    for _ in range(3):
+        await taking.admit(says("Hello."))
+    await taking.admit(says("Hello.", "More."))
+    await taking.admit({"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello."}]}]})
+    assert taking.judged() == [("prompt", []), ("prompt", [])]
+
+
+async def test_bytes_stay_unless_something_is_masked(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    plain = b'{ "model" :"m", "messages":[ {"role":"user","content":"caf\\u00e9"} ] }'
+    for _ in range(2):
+        assert (await taking.admit(plain)).document.raw == plain
+    for _ in range(2):
+        masked = json.loads((await taking.admit(says(f"{SECRET} of Alice"))).document.raw)
+        assert "[ciguard-masked:credential:" in masked["messages"][0]["content"]
+        assert "[ciguard-masked:person:" in masked["messages"][0]["content"]
+
+
+async def test_only_the_guilty_texts_are_refused(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    assert "rule no" in (await taking.admit(says("Innocent.", "forbidden"))).refusal
+    assert (await taking.admit(says("Innocent."))).refusal == ""
+    assert "rule no" in (await taking.admit(says("forbidden"))).refusal
+
+
+async def test_texts_that_are_refused_together_are_all_refused(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    assert (await taking.admit(says("heavy", "weighty"))).refusal
+    assert (await taking.admit(says("heavy"))).refusal
+    assert (await taking.admit(says("weighty"))).refusal
+
+
+async def test_a_part_that_cannot_be_read_leaves_nothing_judged(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    bad = b'{"model": "m", "messages": [{"role": "user", "content": "forbidden"}, {"a": 1, "a": 2}]}'
+    with pytest.raises(WireError):
+        await taking.admit(bad)
+    assert "rule no" in (await taking.admit(says("forbidden"))).refusal
+
+
+async def test_a_text_is_judged_again_when_its_judgement_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking = TakingIn(tmp_path)
+
+    async def interrupted(*_: object) -> object:
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "judge", interrupted)
+        with pytest.raises(InterruptedError):
+            await taking.admit(says("forbidden"))
+    assert "rule no" in (await taking.admit(says("forbidden"))).refusal
+
+
+async def test_unchanged_parts_are_not_kept_in_memory(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    await taking.admit(says("x" * 1000, f"{SECRET}"))
+    kept = [seen.forwarded for seen in taking.intake._parts.values() if seen.forwarded is not None]
+    assert len(kept) == 1
+    assert b"ciguard-masked" in kept[0]
+
+
+LINES = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=REMEMBERED_REQUESTS + 8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LINES)
+async def test_every_request_can_be_read_back_in_full(conversations: list[list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        taking = TakingIn(Path(folder))
+        admitted = [(await taking.admit(says(*texts))).seq for texts in conversations]
+        session = open_session(taking.directory)
+        for seq, texts in zip(admitted, conversations, strict=True):
+            parts = [(label, json.loads(session.body(digest))) for label, digest in request_parts(session.events, seq)]
+            messages: list[Any] = [("messages", {"role": "user", "content": text}) for text in texts]
+            assert parts == [("model", "m"), *(messages or [("messages", [])])]
+        taking.recorder.close()
+
+
+KEYS = st.sampled_from(
+    ["role", "content", "type", "text", "tool_use_id", "id", "parts", "functionResponse", "response", "name", "input", "output", "call_id", "tool_calls", "arguments", "function", "source", "data", "citations"]
+)
+WORDS = st.sampled_from(
+    [
+        *["user", "assistant", "model", "tool", "system", "text", "tool_result", "tool_use", "function_call_output", "forbidden", "injected"],
+        *(SECRET, "\ud800", "\0", ""),
+    ]
+)
+JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+CODECS: list[Codec] = [Anthropic(), OpenAIResponses(), OpenAIChat(), Gemini()]
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
+@settings(max_examples=60, deadline=None)
+@given(bodies=st.lists(JSON, min_size=1, max_size=3), other=JSON)
+async def test_no_json_breaks_the_intake_or_carries_a_secret_through(
+    codec: Codec, bodies: list[Json], other: Json
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        taking = TakingIn(Path(folder))
+        for body in bodies:
+            for value in ({codec.listed: body}, {codec.listed: [body, body], "tools": other, "system": other}):
+                first = await taking.admit(value, codec)
+                assert SECRET.encode() not in first.document.raw
+                json.loads(first.document.raw)
+                again = await taking.admit(value, codec)
+                assert (again.document.raw, bool(again.refusal)) == (first.document.raw, bool(first.refusal))
+        assert not open_session(taking.directory).damage
+        taking.recorder.close()
