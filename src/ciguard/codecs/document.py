@@ -26,6 +26,7 @@ DEEPEST = 200
 """Levels of nesting that a body may have."""
 
 _split_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
 _split_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder()
 
@@ -78,10 +79,25 @@ def split(raw: bytes, listed: str) -> Document:
         if not _SURROGATE.search(raw):
             raise WireError("the body is not a JSON object") from None
         return _split_strictly(text, listed)
-    if _encode.encode(fields) != raw:
-        refuse_duplicates(raw)
     pieces = {label: bytes(value) for label, value in fields.items()}
+    if not _is_all(raw, pieces.values()):
+        refuse_duplicates(raw)
     return _document(raw, listed, pieces, None if entries is None else [bytes(entry) for entry in entries])
+
+
+_BEFORE_VALUE = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
+_AFTER_VALUES = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*")
+
+
+def _is_all(raw: bytes, values: Iterable[bytes]) -> bool:
+    """Whether the object ``raw``, known to be JSON, has ``values`` one after the other and no others."""
+    place = 0
+    for value in values:
+        before = _BEFORE_VALUE.match(raw, place)
+        if before is None or not raw.startswith(value, before.end()):
+            return False
+        place = before.end() + len(value)
+    return bool(_AFTER_VALUES.fullmatch(raw, place))
 
 
 def _document(raw: bytes, listed: str, fields: dict[str, bytes], entries: list[bytes] | None) -> Document:
@@ -180,11 +196,28 @@ def parse(raw: bytes | str) -> Json:
     :data:`DEEPEST` levels.
     """
     try:
-        text = raw if isinstance(raw, str) else raw.decode("utf-8")
-        value: Json = _strict.decode(text)
+        value = _parse_plain(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        value = _parse_strictly(raw)
+    openers = raw.count("{") + raw.count("[") if isinstance(raw, str) else raw.count(b"{") + raw.count(b"[")
+    if openers > DEEPEST:
+        _refuse_depth(value)
+    return value
+
+
+def _parse_plain(raw: bytes | str) -> Json:
+    """The value of JSON that is the same when it is written again, so that no name is there twice; else ValueError."""
+    value: Json = msgspec.json.decode(raw)
+    if _encode.encode(value) != (raw.encode() if isinstance(raw, str) else raw):
+        raise ValueError("not the same when written again")
+    return value
+
+
+def _parse_strictly(raw: bytes | str) -> Json:
+    try:
+        value: Json = _strict.decode(raw if isinstance(raw, str) else raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise WireError("the body is not valid JSON") from None
-    _refuse_depth(value)
     return value
 
 
@@ -210,7 +243,7 @@ def _refuse_depth(value: Json) -> None:
 
 def dump(value: Json) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates survive as the escapes they came as."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _dumps(value).encode()
 
 
 def rewrite(value: Json, change: Callable[[str], str]) -> Json:

@@ -40,7 +40,7 @@ KEPT_VARIABLES = re.compile(r"GIT_(?:ASKPASS|SSH|SSH_COMMAND|SSL_CAINFO|SSL_CAPA
 """Of git's own variables only those that say how to reach the remote; others would point it at another repository."""
 
 
-class GitFailed(Exception):  # noqa: N818 -- it says what happened
+class GitFailed(Exception):
     """A git command failed; the text is git's last line of complaint without credentials, printable."""
 
 

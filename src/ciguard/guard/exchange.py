@@ -217,21 +217,23 @@ class Exchange:
             further = object_of(parse(raw))
             tally = await self._settle_whole(further)
             final = self._route.codec.join(final, further)
-        raw = raw if final == object_of(parse(raw)) else dump(final)
+        raw = raw if final == message else dump(final)
         return web.Response(status=answer.status, headers=headers, body=raw)
 
     async def _message(self, answer: UpstreamAnswer) -> tuple[dict[str, Json], bytes]:
+        """The JSON object of an answer, and its bytes; an error that cannot be read keeps its status."""
+        status = answer.status if answer.status >= 400 else 502
         if answer.content_type != "application/json":
-            raise TurnedAway(502, f"ciguard: the upstream answered {answer.status} with something that is not JSON")
+            raise TurnedAway(status, f"ciguard: the upstream answered {answer.status} with something that is not JSON")
         try:
             raw = await answer.body()
             message = parse(raw)
         except UpstreamError as error:
             raise TurnedAway(error.status, f"ciguard: {error}") from None
         except WireError as error:
-            raise TurnedAway(502, f"ciguard: the upstream's answer is not in order: {error}") from None
+            raise TurnedAway(status, f"ciguard: the upstream's answer is not in order: {error}") from None
         if not isinstance(message, dict):
-            raise TurnedAway(502, "ciguard: the upstream's answer is not a JSON object")
+            raise TurnedAway(status, "ciguard: the upstream's answer is not a JSON object")
         return message, raw
 
     async def _settle_whole(self, message: dict[str, Json]) -> Tally:
@@ -278,7 +280,7 @@ class Exchange:
             spool.discard()
             self._count_tokens(stream.tally)
         if reason:
-            await response.write(self._route.codec.stream_error(f"ciguard: {reason}"))
+            await response.write(stream.error(f"ciguard: {reason}"))
         await response.write_eof()
         return response, reason
 

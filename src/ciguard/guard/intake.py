@@ -200,6 +200,8 @@ class Intake:
 
     def _told(self, saying: Saying, connection: str) -> str:
         """Why a text of ``saying`` was refused; empty when none was."""
+        if not self._refused_texts:
+            return ""
         told = (self._refused_texts.get(_digest(connection, None, text), "") for text in saying.texts)
         return next(filter(None, told), "")
 
@@ -240,10 +242,12 @@ def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
 
 
 def _key(codec: Codec, connection: str, part: Part) -> bytes:
-    head = f"{connection}\0{type(codec).__name__}\0{part.label}\0{part.item}\0".encode()
-    return hashlib.blake2b(head + part.raw, digest_size=16).digest()
+    digest = hashlib.sha256(f"{connection}\0{type(codec).__name__}\0{part.label}\0{part.item}\0".encode())
+    digest.update(part.raw)
+    return digest.digest()
 
 
 def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:
-    head = f"{connection}\0{speaker or ''}\0".encode()
-    return hashlib.blake2b(head + text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.sha256(f"{connection}\0{speaker or ''}\0".encode())
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.digest()

@@ -22,7 +22,7 @@ def mask_by_rules(
 
     The same object when no rule found anything.
     """
-    watched = [kind for kind in kinds if evaluator.watches(kind, connection)]
+    watched = [kind for kind in kinds if evaluator.masks(kind, connection)]
     found: list[str] = []
 
     def change(text: str) -> str:

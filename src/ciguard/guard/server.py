@@ -132,5 +132,5 @@ def _place(error: BaseException) -> str:
 
 def _error(codec: Codec | None, status: int, message: str) -> web.Response:
     body = codec.error(status, message) if codec else dump({"error": {"message": message}})
-    again = status in (408, 502, 504)
+    again = status in (408, 429) or status >= 502
     return web.Response(status=status, body=body, content_type="application/json", headers=None if again else NOT_AGAIN)

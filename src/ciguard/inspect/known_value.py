@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 SHORTEST = 8
-"""Characters below which a value would be found all over ordinary text."""
+"""Characters below which a value would be found all over ordinary text; no secret rule matches less either."""
 
 
 @dataclass(frozen=True, slots=True)

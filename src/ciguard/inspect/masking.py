@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import re2
 
-from ciguard.inspect.known_value import KnownValue, forms
+from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.inspect.secret_rule import (
     LONGEST_BLOCK,
@@ -25,6 +25,15 @@ from ciguard.inspect.secret_rule import (
     SECRET_RULES,
     TOKEN,
 )
+
+HEAD = 4
+"""Characters at the beginning of a known value that tell whether it may have begun."""
+
+REMEMBERED = 4096
+"""Short texts that a masker remembers to be clean."""
+
+REMEMBERED_LENGTH = 256
+"""Characters up to which a text is short."""
 
 GATE_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of all rules and known values may take."""
@@ -98,11 +107,20 @@ class Masker:
         self._placeholders = placeholders
         self._forms = [(form, value) for value in known for form in forms(value.value)]
         self._gate = _gate([form for form, _ in self._forms])
+        self._heads = [(form[:HEAD], form) for form, _ in self._forms]
+        self._shorter_heads = {form[:length] for form, _ in self._forms for length in range(1, HEAD)}
+        self._longest = max((len(form) for form, _ in self._forms), default=0)
+        self._clean: set[str] = set()
 
     def mask(self, text: str) -> Masked:
         """``text`` with every secret replaced."""
+        if len(text) < SHORTEST or text in self._clean:
+            return Masked(text)
         replacements = self.find(text, 0)
         if not replacements:
+            # Headers and the words of a protocol come again with every call.
+            if len(text) <= REMEMBERED_LENGTH and len(self._clean) < REMEMBERED:
+                self._clean.add(text)
             return Masked(text)
         return Masked(replaced(text, replacements), tuple(replacement.kind for replacement in replacements))
 
@@ -160,12 +178,17 @@ class Masker:
             if PRIVATE_KEY_OPEN.match(text, key):
                 undecided = min(undecided, key)
             key = text.rfind(PRIVATE_KEY.starts[0], earliest_key, key)
-        for form, _ in self._forms:
-            start = text.find(form[0], max(begin, len(text) - len(form) + 1))
-            while 0 <= start < undecided:
-                if form.startswith(text[start:]):
-                    undecided = start
-                start = text.find(form[0], start + 1)
+        for length in range(1, min(HEAD, len(text) - begin + 1)):
+            if text[-length:] in self._shorter_heads:
+                undecided = min(undecided, len(text) - length)
+        tail = text[max(begin, len(text) - self._longest + 1) :]
+        for head, form in self._heads:
+            start = tail.find(head)
+            while start >= 0:
+                if form.startswith(tail[start:]):
+                    undecided = min(undecided, len(text) - len(tail) + start)
+                    break
+                start = tail.find(head, start + 1)
         return undecided
 
 

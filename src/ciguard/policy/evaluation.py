@@ -37,6 +37,10 @@ class Evaluator:
         """Whether any rule looks at ``kind`` there. An undeclared connection is always watched: it is refused."""
         return connection not in self._rules or kind in self._rules[connection]
 
+    def masks(self, kind: OperationKind | ResultKind, connection: str) -> bool:
+        """Whether any rule hides something in ``kind`` there."""
+        return bool(self._masks.get(connection, {}).get(kind))
+
     def decide(self, subject: Operation | Result) -> Decision:
         """The decision: the most severe of what the matching rules and the risk thresholds ask for."""
         if subject.connection not in self._rules:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ciguard.inspect.known_value import KnownValue, forms
+from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
 from ciguard.inspect.masking import Masker, replaced
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
 from ciguard.inspect.secret_rule import PRIVATE_KEY, SECRET_RULES, SecretRule
@@ -177,7 +177,8 @@ def test_a_gate_opens_wherever_its_rule_matches(rule: SecretRule) -> None:
     @settings(max_examples=25, deadline=None)
     def opens(secret: str, before: str, after: str) -> None:
         text = before + secret + after
-        if rule.pattern.search(text):
+        if match := rule.pattern.search(text):
+            assert len(match.group()) >= SHORTEST
             assert re.search(rule.gate, text, re.ASCII)
 
     opens()
