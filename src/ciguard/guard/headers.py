@@ -47,7 +47,7 @@ def _masked(given: Iterable[tuple[str, str]], dropped: Collection[str], masker: 
 
 def _is_text(value: str) -> bool:
     """Whether the bytes of the header were UTF-8; aiohttp marks others with surrogates."""
-    return not any("\udc80" <= character <= "\udcff" for character in value)
+    return value.isascii() or not any("\udc80" <= character <= "\udcff" for character in value)
 
 
 def _named_by_connection(headers: Iterable[tuple[str, str]]) -> set[str]:
