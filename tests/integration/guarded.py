@@ -146,14 +146,17 @@ class Guarded:
         received = await self.raw(head.encode("latin-1") + b"\r\n" + (data if method == "POST" else b""))
         return parsed(received, method)
 
-    async def raw(self, sent: bytes, *, finished: bool = False) -> bytes:
+    async def raw(self, sent: bytes, later: bytes = b"", *, finished: bool = False) -> bytes:
         """Send bytes as they are and return everything that comes until the guard closes the connection.
 
-        ``finished`` closes the sending side once everything was sent.
+        ``later`` goes in a packet of its own; ``finished`` closes the sending side once everything was sent.
         """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
             writer.write(sent)
+            if later:
+                await asyncio.sleep(0.05)
+                writer.write(later)
             if finished:
                 writer.write_eof()
             async with asyncio.timeout(30):

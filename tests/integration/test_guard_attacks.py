@@ -239,16 +239,31 @@ async def test_what_is_not_sound_http_is_refused_and_recorded(
         b"zz\r\n{}\r\n0\r\n\r\n",
         b"5\r\n{}\r\n0\r\n\r\n",
         b"ffffffffffffffffff\r\n{}\r\n",
-        b"2\r\n{}",
         b"-2\r\n{}\r\n0\r\n\r\n",
     ],
 )
-async def test_bad_chunks_are_refused(tmp_path: Path, chunks: bytes, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("together", [False, True])
+async def test_bad_chunks_are_refused(
+    tmp_path: Path,
+    chunks: bytes,
+    together: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard_body, "SLOWEST_PAUSE", 0.2)
+    first = head("Transfer-Encoding: chunked", "Connection: close")
     async with guarded(tmp_path) as guard:
-        received = await guard.raw(head("Transfer-Encoding: chunked") + chunks, finished=True)
-        assert not received or parsed(received).status in (400, 408)
-        assert guard.model.requests == []
-        await still_serves(guard)
+        answer = parsed(await (guard.raw(first + chunks) if together else guard.raw(first, chunks)))
+        assert answer.status == (400 if together else 408)
+        await refused(guard, 0, answer.status)
+    assert caplog.records == []
+
+
+async def test_bad_chunks_behind_a_refusal_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with guarded(tmp_path) as guard:
+        received = await guard.raw(head("Transfer-Encoding: chunked", token="wrong"), b"2\r\n{}\r\nzz\r\n")
+        assert parsed(received).status == 401
+        await refused(guard, 0, 401)
     assert caplog.records == []
 
 

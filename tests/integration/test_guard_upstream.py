@@ -203,6 +203,8 @@ async def test_a_credential_in_a_stream_error_is_masked(tmp_path: Path, target: 
     [
         ("text/html", b"<h1>Bad gateway</h1> " + CREDENTIAL.encode()),
         ("text/plain", b"upstream connect error"),
+        ("text/html", b'{"type": "message", "content": [{"type": "text", "text": "Hello."}]}'),
+        ("", b'{"type": "message", "content": [{"type": "text", "text": "Hello."}]}'),
         ("application/octet-stream", b"\0\1\2"),
         ("application/json", b"<h1>"),
         ("application/json", b'{"a": 1, "a": 2}'),
@@ -371,6 +373,15 @@ async def test_what_comes_behind_a_packed_answer_is_not_kept(tmp_path: Path) -> 
     faults = first(Raw(200, (JSON, ("content-encoding", "gzip")), packed), Fragmented(30))
     async with guarded(tmp_path, faults=faults) as guard:
         assert (await guard.call()).status == 502
+        await still_serves(guard)
+
+
+async def test_a_packed_answer_without_its_end_is_not_passed_on(tmp_path: Path) -> None:
+    """Its JSON is whole, but the checksum that would tell is missing."""
+    packed = gzip.compress(b'{"type": "message", "content": []}')[:-8]
+    async with guarded(tmp_path, faults=first(Raw(200, (JSON, ("content-encoding", "gzip")), packed))) as guard:
+        answer = await guard.call()
+        assert (answer.status, answer.message) == (502, "ciguard: the upstream broke off its answer")
         await still_serves(guard)
 
 

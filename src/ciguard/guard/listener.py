@@ -16,6 +16,9 @@ _silent = logging.getLogger(__name__)
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
+LINGERING = 1.0
+"""Seconds in which the rest of a refused body is read, so that its sender gets to the answer."""
+
 
 class Listener(web.Server):
     """Serves calls by ``handle``; ``refuse`` makes the answer, with the status it is given, to what is not HTTP."""
@@ -30,7 +33,15 @@ class Listener(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """See :class:`aiohttp.web.Server`."""
-        return _Connection(self, self._refuse, loop=self._loop, access_log=None, auto_decompress=False, logger=_silent)
+        return _Connection(
+            self,
+            self._refuse,
+            loop=self._loop,
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=LINGERING,
+            logger=_silent,
+        )
 
 
 class _Connection(web.RequestHandler):

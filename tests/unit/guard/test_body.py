@@ -1,17 +1,20 @@
-"""Unpacking compressed bodies within a limit."""
+"""Reading bodies and unpacking compressed ones, within a limit."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import zstandard
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.guard.body import BodyError, _decompressed
+from ciguard.guard.body import BodyError, _decompressed, read_body
 
 
 def as_it_is(data: bytes) -> bytes:
@@ -72,3 +75,25 @@ def test_other_codings_are_refused(encoding: str) -> None:
     with pytest.raises(BodyError) as error:
         _decompressed(b"{}", encoding, 100)
     assert error.value.status == 415
+
+
+class Broken:
+    """A body whose framing turns out wrong after its first piece, as aiohttp's parser in Python tells it."""
+
+    def __init__(self) -> None:
+        self._pieces = [b"{"]
+
+    async def readany(self) -> bytes:
+        """See ``aiohttp.StreamReader``."""
+        if not self._pieces:
+            raise web.RequestPayloadError
+        return self._pieces.pop()
+
+
+async def test_wrong_framing_is_an_error_of_its_own_kind() -> None:
+    request = SimpleNamespace(
+        headers={}, content_type="application/json", charset=None, content_length=None, content=Broken()
+    )
+    with pytest.raises(BodyError) as error:
+        await read_body(cast("web.BaseRequest", request), 100)
+    assert error.value.status == 400

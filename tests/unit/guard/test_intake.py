@@ -21,7 +21,7 @@ from ciguard.codecs.gemini import Gemini
 from ciguard.codecs.openai_chat import OpenAIChat
 from ciguard.codecs.openai_responses import OpenAIResponses
 from ciguard.guard.intake import REMEMBERED_REQUESTS, Admitted, Intake
-from ciguard.guard.judge import Judge
+from ciguard.guard.judge import Judge, Notice
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
@@ -58,7 +58,11 @@ class TakingIn:
         placeholders = Placeholders(b"key")
         masker = Masker([KnownValue("credential", SECRET)], placeholders)
         evaluator = Evaluator(load_policy(FileSource(folder), "policy.yml"))
-        judge = Judge(evaluator, Nobody(), self.recorder, 1000, on_notice=[].append, on_stop=list)
+        notices: list[Notice] = []
+        stops: list[None] = []
+        judge = Judge(
+            evaluator, Nobody(), self.recorder, 1000, on_notice=notices.append, on_stop=lambda: stops.append(None)
+        )
         self.intake = Intake(masker, placeholders, judge, self.recorder)
 
     async def admit(self, body: Json | bytes, codec: Codec | None = None) -> Admitted:
@@ -176,13 +180,16 @@ async def test_every_request_can_be_read_back_in_full(conversations: list[list[s
 
 
 KEYS = st.sampled_from(
-    ["role", "content", "type", "text", "tool_use_id", "id", "parts", "functionResponse", "response", "name", "input", "output", "call_id", "tool_calls", "arguments", "function", "source", "data", "citations"]
+    (
+        *("role", "content", "type", "text", "tool_use_id", "id", "parts", "functionResponse", "response", "name"),
+        *("input", "output", "call_id", "tool_calls", "arguments", "function", "source", "data", "citations"),
+    )
 )
 WORDS = st.sampled_from(
-    [
-        *["user", "assistant", "model", "tool", "system", "text", "tool_result", "tool_use", "function_call_output", "forbidden", "injected"],
-        *(SECRET, "\ud800", "\0", ""),
-    ]
+    (
+        *("user", "assistant", "model", "tool", "system", "text", "tool_result", "tool_use", "function_call_output"),
+        *("forbidden", "injected", SECRET, "\ud800", "\0", ""),
+    )
 )
 JSON: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
