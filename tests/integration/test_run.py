@@ -151,7 +151,7 @@ async def test_an_agent_killed_by_a_signal(tmp_path: Path) -> None:
 
 async def test_the_summary_is_the_last_line_of_the_output(tmp_path: Path) -> None:
     async with job(tmp_path, more=RULES):
-        ran = await run(tmp_path, python("print('said'); ask('Hello.')"), "--json")
+        ran = await run(tmp_path, python("print('said', end=''); ask('Hello.')"), "--json")
         first, last = ran.output.splitlines()
         assert first == "said"
         summary = json.loads(last)

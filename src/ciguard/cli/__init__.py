@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CiguardError as error:
         print(f"error: {error.cause}\nhelp: {error.remedy}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 141

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
         _publish(outcome, environ, paint)
     if options.json:
+        # The agent's own last line may have no end.
+        print()
         print(json.dumps(_summary(outcome), sort_keys=True))
     if outcome.failure:
         raise outcome.failure

@@ -205,7 +205,7 @@ class Exchange:
             return web.Response(status=answer.status, headers=headers, body=body)
         final = object_of(parse(raw))
         tally = await self._settle_whole(final)
-        while tally.stranded and not self._guarding.judge.stopped:
+        while tally.stranded and self._may_continue():
             document = self._continuation(document, message, tally)
             again = await self._forward(document.raw)
             try:
@@ -257,7 +257,7 @@ class Exchange:
         reason = ""
         try:
             await self._pass_on(answer, stream, response, spool)
-            while stream.stranded and not self._guarding.judge.stopped:
+            while stream.stranded and self._may_continue():
                 document = self._continuation(document, stream.message(), stream.tally)
                 again = await self._forward(document.raw)
                 try:
@@ -283,6 +283,13 @@ class Exchange:
             await response.write(stream.error(f"ciguard: {reason}"))
         await response.write_eof()
         return response, reason
+
+    def _may_continue(self) -> bool:
+        """Whether the model may be asked again; counts as a request of the agent's."""
+        if self._guarding.judge.stopped or self._connection.exhausted():
+            return False
+        self._connection.requests += 1
+        return True
 
     def _continuation(self, document: Document, message: Json, tally: Tally) -> Document:
         """The request that tells the model what was refused; its own words go back as masked as the agent's would."""

@@ -83,10 +83,12 @@ class Judge:
             effect="withheld" if judged.refusal else "forwarded",
             **self._facts(operation, judged, request, kinds),
         )
+        self._notify(operation, judged.decision)
 
     def record_result(self, result: Result, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
         """Put a result and what was decided on it into the log, before the agent has it whole."""
         self._recorder.record(EventType.RESULT, result=result.kind.value, **self._facts(result, judged, request, kinds))
+        self._notify(result, judged.decision)
 
     def count(self, *, refused: int, allowed: int) -> None:
         """Count towards the limit of refusals in a row: one request, one answer at a time."""
@@ -102,12 +104,14 @@ class Judge:
         self._recorder.record(EventType.SESSION_STOPPED, reason=reason)
         self._on_stop()
 
+    def _notify(self, subject: Operation | Result, decision: Decision) -> None:
+        if decision.action >= Action.HOLD:
+            self._on_notice(Notice(decision.action, _described(subject), decision.rules))
+
     def _facts(
         self, subject: Operation | Result, judged: Judgement, request: int, kinds: Iterable[str]
     ) -> dict[str, Json]:
         decision = judged.decision
-        if decision.action >= Action.HOLD:
-            self._on_notice(Notice(decision.action, _described(subject), decision.rules))
         return {
             "connection": subject.connection,
             "request": request,

@@ -1,4 +1,4 @@
-"""The agent's process: started, waited for, signalled, and gone at the end with all that it started."""
+"""The agent's process: started, waited for, signalled, and gone at the end with what is left of its group."""
 
 from __future__ import annotations
 
