@@ -22,7 +22,7 @@ from ciguard.errors import RecordingFailed
 from ciguard.operation import Json, Operation, Result
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session, request_parts
-from ciguard.testing.model import Block, Call, Conversation, Paused, Script, Text
+from ciguard.testing.model import Block, Call, Conversation, Paused, Script, Text, Thinking
 from tests.integration.guarded import (
     CHAT,
     CREDENTIAL,
@@ -564,3 +564,46 @@ async def test_people_watching_are_told_what_was_refused(tmp_path: Path) -> None
         assert [(notice.action.word, notice.subject, notice.rules) for notice in guard.notices] == [
             ("block", "prompt", ("no-key-hunting",))
         ]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("command", ["ls", "touch forbidden-marker"])
+async def test_masked_thinking_goes_back_to_the_service_as_it_was_signed(
+    tmp_path: Path, stream: bool, command: str
+) -> None:
+    # The stand-in refuses changed thinking in the latest turn, as the service does.
+    def script(conversation: Conversation) -> list[Block]:
+        if "refused" in " ".join(result.text for result in conversation.tool_results):
+            return [Text("Otherwise then.")]
+        if conversation.tool_results:
+            return [Text("Seen.")]
+        return [Thinking(f"The log says {SECRET}."), Call("Bash", {"command": command})]
+
+    tools = [{"name": "Bash", "input_schema": SCHEMA}]
+    block = "rules: [{id: no-marker, on: [tool_call], text: {keywords: [forbidden-marker]}, action: block}]"
+    async with guarded(tmp_path, script=script, rules=block) as guard:
+        client = anthropic.AsyncAnthropic(base_url=guard.url("/claude"), api_key=TOKEN, max_retries=0)
+        asked: Any = {"model": "claude-test", "max_tokens": 2048, "tools": tools}
+        said: list[Any] = [{"role": "user", "content": "Go on."}]
+
+        async def answer() -> Any:
+            if not stream:
+                return await client.messages.create(**asked, messages=said)
+            async with client.messages.stream(**asked, messages=said) as events:
+                return await events.get_final_message()
+
+        first = await answer()
+        assert SECRET not in first.model_dump_json()
+        assert "ciguard-masked" in first.content[0].thinking
+        calls = [one for one in first.content if one.type == "tool_use"]
+        assert bool(calls) == (command == "ls")
+        results = [{"type": "tool_result", "tool_use_id": one.id, "content": "done"} for one in calls]
+        said += [
+            {"role": "assistant", "content": [one.model_dump(exclude_none=True) for one in first.content]},
+            {"role": "user", "content": results or "Well?"},
+        ]
+        await answer()
+        assert SECRET.encode() in guard.model.requests[-1].body
+        await client.close()
+    recorded = open_session(guard.directory)
+    assert SECRET.encode() not in b"".join(map(recorded.body, recorded.digests()))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from ciguard.codecs.answer import list_of, masked_value, object_of
 from ciguard.codecs.codec import Codec, Saying, SayingKind
 from ciguard.codecs.document import Document, Part, dump, parse
+from ciguard.codecs.signed import restore, signed_texts
 from ciguard.decision import Action
 from ciguard.guard.judge import Judge, Judgement
 from ciguard.guard.mask_rules import mask_by_rules
@@ -86,6 +87,7 @@ class Intake:
         self._parts: dict[bytes, Seen] = {}
         self._judged_texts: set[bytes] = set()
         self._refused_texts: dict[bytes, str] = {}
+        self._signed: dict[str, str] = {}
         self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
         # Two requests with the same text are judged one after the other, so that the second knows of the first.
         self._lock = asyncio.Lock()
@@ -93,6 +95,14 @@ class Intake:
     def heard(self, text: str, connection: str) -> None:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
         self._judged_texts.add(_digest(connection, SayingKind.ASSISTANT, text))
+
+    def answered(self, message: Json) -> None:
+        """``message`` is an answer as it came: its signed texts are kept for the way back."""
+        self._signed.update(signed_texts(message))
+
+    def restored(self, message: Json) -> Json:
+        """``message``, which goes to the API, with its signed texts as the API wrote them."""
+        return restore(message, self._signed)
 
     async def admit(
         self, codec: Codec, document: Document, connection: str, record: Callable[[dict[str, Json]], int]
@@ -196,7 +206,8 @@ class Intake:
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
         forwarded = None if value is new.original else dump(value)
         digest = self._recorder.store(new.part.raw if forwarded is None else forwarded)
-        return Seen(forwarded, digest, refusal), value
+        restored = self.restored(value)
+        return Seen(forwarded if restored is value else dump(restored), digest, refusal), value
 
     def _told(self, saying: Saying, connection: str) -> str:
         """Why a text of ``saying`` was refused; empty when none was."""
