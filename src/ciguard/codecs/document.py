@@ -31,8 +31,7 @@ _split_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One piece of a body: ``label`` is its top-level key, ``raw`` its JSON bytes; ``item`` marks list items."""
 
     label: str

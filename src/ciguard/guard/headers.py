@@ -24,16 +24,20 @@ NOT_FOR_THE_AGENT = frozenset({"content-length", "content-encoding", "set-cookie
 """Response headers that speak of the guard's own dealings with the upstream."""
 
 
+_NOT_UPSTREAM = HOP_BY_HOP | OF_THE_GUARD
+_NOT_DOWNSTREAM = HOP_BY_HOP | NOT_FOR_THE_AGENT
+
+
 def request_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The agent's headers to pass on, secrets masked; the credential is added by the caller."""
     given = list(given)
-    return _masked(given, HOP_BY_HOP | OF_THE_GUARD | _named_by_connection(given), masker)
+    return _masked(given, _NOT_UPSTREAM | _named_by_connection(given), masker)
 
 
 def response_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The upstream's headers to pass on, secrets masked."""
     given = list(given)
-    return _masked(given, HOP_BY_HOP | NOT_FOR_THE_AGENT | _named_by_connection(given), masker)
+    return _masked(given, _NOT_DOWNSTREAM | _named_by_connection(given), masker)
 
 
 def _masked(given: Iterable[tuple[str, str]], dropped: Collection[str], masker: Masker) -> list[tuple[str, str]]:

@@ -66,12 +66,15 @@ class _New:
     """A part that was not seen before: parsed and with its secrets masked, and who says what in it."""
 
     part: Part
-    key: bytes
+    key: PartKey
     original: Json
     masked: Json
     kinds: tuple[str, ...]
     sayings: tuple[Saying, ...]
 
+
+PartKey = tuple[str, str, str, bool, bytes]
+"""What a part is remembered by: where it came, and the digest of its bytes."""
 
 _Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
 
@@ -84,7 +87,7 @@ class Intake:
         self._placeholders = placeholders
         self._judge = judge
         self._recorder = recorder
-        self._parts: dict[bytes, Seen] = {}
+        self._parts: dict[PartKey, Seen] = {}
         self._judged_texts: set[bytes] = set()
         self._refused_texts: dict[bytes, str] = {}
         self._signed: dict[str, str] = {}
@@ -135,7 +138,7 @@ class Intake:
         )
         return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
 
-    def _read(self, codec: Codec, part: Part, key: bytes) -> _New:
+    def _read(self, codec: Codec, part: Part, key: PartKey) -> _New:
         value = parse(part.raw)
         masked, kinds = masked_value(value, self._masker)
         return _New(part, key, value, masked, kinds, tuple(codec.sayings(part.label, masked)))
@@ -231,15 +234,21 @@ class Intake:
     def _difference(self, parts: tuple[tuple[str, str], ...]) -> dict[str, Json]:
         """The parts as the log lists them: only what differs from the earlier request that has most in common."""
         base, keep = None, 0
-        for earlier in self._requests:
-            common = 0
-            for mine, theirs in zip(parts, earlier.parts, strict=False):
-                if mine != theirs:
+        for earlier in reversed(self._requests):
+            # What has no more in common than the best so far is told by one comparison.
+            if parts[: keep + 1] == earlier.parts[: keep + 1]:
+                base, keep = earlier.seq, _common(parts, earlier.parts)
+                if keep == len(parts):
                     break
-                common += 1
-            if common >= keep and common:
-                base, keep = earlier.seq, common
         return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
+
+
+def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ...]) -> int:
+    """How many parts both begin with."""
+    return next(
+        (place for place, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other),
+        min(len(mine), len(theirs)),
+    )
 
 
 def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
@@ -252,10 +261,8 @@ def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
             return OperationKind.PROMPT
 
 
-def _key(codec: Codec, connection: str, part: Part) -> bytes:
-    digest = hashlib.sha256(f"{connection}\0{type(codec).__name__}\0{part.label}\0{part.item}\0".encode())
-    digest.update(part.raw)
-    return digest.digest()
+def _key(codec: Codec, connection: str, part: Part) -> PartKey:
+    return connection, type(codec).__name__, part.label, part.item, hashlib.sha256(part.raw).digest()
 
 
 def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:
