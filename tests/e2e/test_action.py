@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -150,15 +151,24 @@ def disobedient(conversation: Conversation) -> list[Block]:
     return [Text("All done.")]
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(("name", "uses"), [("claude", "acme/ciguard@v1"), ("codex", "./")])
 async def test_a_real_agent_works_behind_the_guard(
-    name: str, runner: Runner, repository: Repository, issuer: Issuer, request: pytest.FixtureRequest
+    name: str,
+    uses: str,
+    action: Path,
+    runner: Runner,
+    repository: Repository,
+    issuer: Issuer,
+    request: pytest.FixtureRequest,
 ) -> None:
+    """The action from its release, and from the checkout of its own repository."""
+    if uses == "./":
+        shutil.copytree(action, repository.path, dirs_exist_ok=True)
     type_, template = AGENTS[name]
     script = template.format(command=shlex.quote(str(request.getfixturevalue(name))), task=shlex.quote(TASK))
     workflow = f"""{HEADER}
       - id: guarded
-        uses: acme/ciguard@v1
+        uses: {uses}
         with:
           run: {script}
       - id: proof
