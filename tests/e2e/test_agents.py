@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ciguard.session.reading import open_session
-from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Provider, Script, Text
+from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 9
@@ -210,3 +210,22 @@ async def test_refusals_without_progress_end_the_session(agent: Agent, tmp_path:
     assert "refusals in a row without progress" in run.errors
     assert run.events_of("session_stopped")
     assert not (tmp_path / "workspace/forbidden-marker.txt").exists()
+
+
+async def test_codex_in_code_mode_is_guarded_too(codex: Path, tmp_path: Path) -> None:
+    """Codex's default model calls tools from a script, which comes as the free text of one custom tool."""
+
+    def answer(conversation: Conversation) -> Sequence[Block]:
+        if any("was refused and did not run" in result.text for result in conversation.tool_results):
+            return [Text("Finished without it.")]
+        script = "const done = await tools.exec_command({cmd: 'touch forbidden-marker.txt'}); text(done.output);"
+        call = {"id": "ctc_1", "call_id": "call_1", "name": "exec", "input": script, "status": "completed"}
+        return [Native({"type": "custom_tool_call", **call})]
+
+    options = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+    run = await guarded(answer, [str(codex), *options, "Do it"], tmp_path)
+    assert run.status == 0
+    assert "Finished without it." in run.printed
+    assert not (tmp_path / "workspace/forbidden-marker.txt").exists()
+    (blocked,) = run.events_of("operation", operation="tool_call")
+    assert blocked["effect"] == "withheld"
