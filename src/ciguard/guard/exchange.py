@@ -204,7 +204,7 @@ class Exchange:
             self._guarding.judge.record_result(result, Judgement(ALLOWED), self._seq, kinds)
             return web.Response(status=answer.status, headers=headers, body=body)
         final = object_of(parse(raw))
-        self._guarding.intake.answered(message)
+        self._guarding.intake.answered(message, self._connection.name)
         tally = await self._settle_whole(final)
         while tally.stranded and self._may_continue():
             document = self._continuation(document, message, tally)
@@ -216,7 +216,7 @@ class Exchange:
             if again.status != 200:
                 break
             further = object_of(parse(raw))
-            self._guarding.intake.answered(message)
+            self._guarding.intake.answered(message, self._connection.name)
             tally = await self._settle_whole(further)
             final = self._route.codec.join(final, further)
         raw = raw if final == message else dump(final)
@@ -296,7 +296,8 @@ class Exchange:
     def _continuation(self, document: Document, message: Json, tally: Tally) -> Document:
         """The request that tells the model what was refused; its own words go back as masked as the agent's would."""
         masked, _ = masked_value(message, self._masker)
-        return self._route.codec.continuation(document, self._guarding.intake.restored(masked), tally.refused)
+        message = self._guarding.intake.restored(masked, self._connection.name)
+        return self._route.codec.continuation(document, message, tally.refused)
 
     async def _pass_on(
         self, answer: UpstreamAnswer, stream: AnswerStream, response: web.StreamResponse, spool: Spool
@@ -308,7 +309,7 @@ class Exchange:
                 await _send(stream.take(), response, spool)
         finally:
             self._guarding.judge.count(refused=len(stream.tally.refused), allowed=stream.tally.allowed)
-            self._guarding.intake.answered(stream.message())
+            self._guarding.intake.answered(stream.message(), self._connection.name)
 
     async def _settle(self, item: Item) -> None:
         match item:

@@ -90,7 +90,7 @@ class Intake:
         self._parts: dict[PartKey, Seen] = {}
         self._judged_texts: set[bytes] = set()
         self._refused_texts: dict[bytes, str] = {}
-        self._signed: dict[str, str] = {}
+        self._signed: dict[str, dict[str, str]] = {}
         self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
         # Two requests with the same text are judged one after the other, so that the second knows of the first.
         self._lock = asyncio.Lock()
@@ -99,13 +99,16 @@ class Intake:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
         self._judged_texts.add(_digest(connection, SayingKind.ASSISTANT, text))
 
-    def answered(self, message: Json) -> None:
-        """``message`` is an answer as it came: its signed texts are kept for the way back."""
-        self._signed.update(signed_texts(message))
+    def answered(self, message: Json, connection: str) -> None:
+        """``message`` is an answer as it came over ``connection``: its signed texts are kept for the way back."""
+        self._signed.setdefault(connection, {}).update(signed_texts(message))
 
-    def restored(self, message: Json) -> Json:
-        """``message``, which goes to the API, with its signed texts as the API wrote them."""
-        return restore(message, self._signed)
+    def restored(self, message: Json, connection: str) -> Json:
+        """``message``, which goes out over ``connection``, with the texts that were signed there as they were.
+
+        No other upstream gets them: what is masked for the agent is not for it to pass on.
+        """
+        return restore(message, self._signed.get(connection, {}))
 
     async def admit(
         self, codec: Codec, document: Document, connection: str, record: Callable[[dict[str, Json]], int]
@@ -209,7 +212,7 @@ class Intake:
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
         forwarded = None if value is new.original else dump(value)
         digest = self._recorder.store(new.part.raw if forwarded is None else forwarded)
-        restored = self.restored(value)
+        restored = self.restored(value, connection)
         return Seen(forwarded if restored is value else dump(restored), digest, refusal), value
 
     def _told(self, saying: Saying, connection: str) -> str:

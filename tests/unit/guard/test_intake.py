@@ -36,7 +36,9 @@ from tests.unit.session import sample
 SECRET = "upstream-credential-5f1e9a7c"
 POLICY = """\
 version: 1
-connections: {claude: {type: anthropic, credential: {env: KEY}}}
+connections:
+  claude: {type: anthropic, credential: {env: KEY}}
+  other: {type: anthropic, credential: {env: KEY}}
 rules:
   - {id: no, on: [prompt], text: {keywords: [forbidden]}, action: block}
   - {id: injected, on: [tool_result], text: {keywords: [injected]}, action: block}
@@ -65,11 +67,11 @@ class TakingIn:
         )
         self.intake = Intake(masker, placeholders, judge, self.recorder)
 
-    async def admit(self, body: Json | bytes, codec: Codec | None = None) -> Admitted:
-        """Take in one request on the connection ``claude``."""
+    async def admit(self, body: Json | bytes, codec: Codec | None = None, connection: str = "claude") -> Admitted:
+        """Take in one request."""
         codec = codec or Anthropic()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.intake.admit(codec, split(data, codec.listed), "claude", self.record)
+        return await self.intake.admit(codec, split(data, codec.listed), connection, self.record)
 
     def record(self, parts: dict[str, Json]) -> int:
         """Write the request event."""
@@ -216,3 +218,18 @@ async def test_no_json_breaks_the_intake_or_carries_a_secret_through(
                 assert (again.document.raw, bool(again.refusal)) == (first.document.raw, bool(first.refusal))
         assert not open_session(taking.directory).damage
         taking.recorder.close()
+
+
+async def test_signed_thinking_is_put_back_for_the_upstream_that_signed_it_and_for_no_other(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    written: Json = {"content": [{"type": "thinking", "thinking": f"It is {SECRET}.", "signature": "signed"}]}
+    taking.intake.answered(written, "claude")
+    masked: Json = [{"type": "thinking", "thinking": "It is [ciguard-masked:x:0].", "signature": "signed"}]
+    body: Json = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": masked}],
+    }
+    assert SECRET.encode() not in (await taking.admit(body, connection="other")).document.raw
+    assert SECRET.encode() in (await taking.admit(body)).document.raw
+    recorded = open_session(taking.directory)
+    assert SECRET.encode() not in b"".join(map(recorded.body, recorded.digests()))
