@@ -269,6 +269,12 @@ def _started(plan: Plan, session: str) -> dict[str, Json]:
 
 def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """:func:`guard` on an event loop of its own."""
+    import gc
+
     import uvloop
+
+    # What was imported stays: collections need not look at it again and again.
+    gc.collect()
+    gc.freeze()
 
     return uvloop.run(guard(plan, argv, directory, announce))
