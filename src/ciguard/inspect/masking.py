@@ -17,7 +17,7 @@ import re2
 
 from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.inspect.secret_rule import (
+from ciguard.inspect.token_rule import (
     LONGEST_BLOCK,
     LONGEST_TOKEN,
     PRIVATE_KEY,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
 from ciguard.inspect.masking import Masker, replaced
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
-from ciguard.inspect.secret_rule import PRIVATE_KEY, SECRET_RULES, SecretRule
+from ciguard.inspect.token_rule import PRIVATE_KEY, SECRET_RULES, TokenRule
 
 KEY = "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA"
 KNOWN = "correct horse-battery/staple+42"
@@ -172,7 +172,7 @@ def test_secrets_are_not_in_reprs() -> None:
 
 
 @pytest.mark.parametrize("rule", [*SECRET_RULES, PRIVATE_KEY], ids=lambda rule: rule.kind)
-def test_a_gate_opens_wherever_its_rule_matches(rule: SecretRule) -> None:
+def test_a_gate_opens_wherever_its_rule_matches(rule: TokenRule) -> None:
     @given(st.from_regex(rule.pattern), st.text(max_size=3), st.text(max_size=3))
     @settings(max_examples=25, deadline=None)
     def opens(secret: str, before: str, after: str) -> None:
