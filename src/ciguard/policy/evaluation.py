@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
+from ciguard.policy.egress import EGRESS, GUARDED_KINDS, egress_refusal
 from ciguard.policy.matching import Matcher, Subject, Watch
 from ciguard.policy.models import Approval, Connection, Policy
 from ciguard.policy.rules import ActionWord, Rule
@@ -34,8 +35,12 @@ class Evaluator:
         }
 
     def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
-        """Whether any rule looks at ``kind`` there. An undeclared connection is always watched: it is refused."""
-        return connection not in self._rules or kind in self._rules[connection]
+        """Whether anything there decides on ``kind``: a rule, ``egress``, or that the connection is not declared."""
+        return (
+            connection not in self._rules
+            or kind in self._rules[connection]
+            or (not connection and kind in GUARDED_KINDS)
+        )
 
     def masks(self, kind: OperationKind | ResultKind, connection: str) -> bool:
         """Whether any rule hides something in ``kind`` there."""
@@ -48,10 +53,13 @@ class Evaluator:
             text = f"The policy declares no connection {subject.connection!r}; it declares: {declared}."
             return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
         watch = self._rules[subject.connection].get(subject.kind)
-        if watch is None:
-            return ALLOWED
-        matched = watch.matched(Subject(subject))
-        return concluded(matched, self._policy.approval) if matched else ALLOWED
+        matched = watch.matched(Subject(subject)) if watch is not None else []
+        decision = concluded(matched, self._policy.approval) if matched else ALLOWED
+        if isinstance(subject, Operation) and subject.kind in GUARDED_KINDS and not subject.connection:
+            refused = egress_refusal(self._policy.egress, subject)
+            if refused:
+                return Decision(Action.BLOCK, decision.risk, (*decision.reasons, Reason(EGRESS, refused)))
+        return decision
 
     def mask_spans(self, text: str, kind: OperationKind | ResultKind, connection: str) -> list[tuple[int, int, str]]:
         """What rules with ``action: mask`` hide in a text of ``kind``: (start, end, rule id), in characters, sorted.

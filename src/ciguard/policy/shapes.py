@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ciguard.operation import OperationKind, ResultKind
+from ciguard.policy.hosts import HostError, host_pattern
 from ciguard.policy.tools import GROUPS
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -64,6 +65,16 @@ def _upstream(value: str) -> str:
     if any(segment in (".", "..") for segment in parts.path.split("/")):
         raise refusal("a URL here has no . and .. in its path", example)
     return value.rstrip("/")
+
+
+def _host_pattern(value: str) -> str:
+    try:
+        host_pattern(value)
+    except HostError as error:
+        raise refusal(
+            f"this is not a host pattern: {error}", 'write host, host:port, "*.example.org" or "*.example.org:443"'
+        ) from None
+    return value
 
 
 def _regex(value: str) -> str:
@@ -146,10 +157,19 @@ Duration = Annotated[
 EgressPattern = Annotated[
     str,
     Shape(
-        r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
-        r"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?",
+        r"(?:(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?",
         "a host pattern",
         'write host, host:port, "*.example.org" or "*.example.org:443"',
+    ),
+    AfterValidator(_host_pattern),
+]
+Method = Annotated[str, Shape(r"[A-Z][A-Z-]{0,31}", "an HTTP method", "write it in capital letters, for example GET")]
+PathGlob = Annotated[
+    str,
+    Shape(
+        r"/[!->@-~]*",
+        "a path",
+        "write a path as a URL has it, without its query, in which * stands for any characters: /api/*",
     ),
 ]
 Recipient = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from ciguard.policy.models import (
     ConnectionLimits,
     Credential,
     Egress,
+    EgressHost,
     Identity,
     Isolation,
     IsolationLevel,
@@ -94,21 +95,21 @@ def _weakness(level: str) -> int:
     return -1 if level == "auto" else -IsolationLevel(level).strength
 
 
-def _within(covers: Callable[[str, str], bool], *, what: str) -> Ways:
+def _within(covers: Callable[[Any, Any], bool], *, what: str) -> Ways:
     """The way of lists of which a child may keep, narrow or remove items but not add any."""
 
-    def tighten(parent: tuple[str, ...], child: tuple[str, ...]) -> tuple[str, ...]:
+    def tighten(parent: tuple[Any, ...], child: tuple[Any, ...]) -> tuple[Any, ...]:
         for index, item in enumerate(child):
             if not any(covers(wide, item) for wide in parent):
                 raise Disagreement(
                     f"{what} {item} is not within what this policy extends, which allows: "
-                    f"{', '.join(parent) or 'none'}",
+                    f"{', '.join(map(str, parent)) or 'none'}",
                     "remove it, or allow it in the extended policy",
                     (index,),
                 )
         return child
 
-    def agree(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...]:
+    def agree(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
         common = [item for item in left if any(covers(wide, item) for wide in right)]
         common += [item for item in right if item not in common and any(covers(wide, item) for wide in left)]
         return tuple(common)
@@ -128,13 +129,20 @@ def _models() -> Ways:
     return Ways(within.tighten, agree)
 
 
-def host_covers(wide: str, narrow: str) -> bool:
-    """Whether every address of the egress pattern ``narrow`` is one of ``wide``."""
-    wide_host, _, wide_port = wide.lower().partition(":")
-    host, _, port = narrow.lower().partition(":")
-    if wide_port not in ("", port):
-        return False
-    return host == wide_host or (wide_host.startswith("*.") and host.endswith(wide_host[1:]))
+def egress_covers(wide: EgressHost, narrow: EgressHost) -> bool:
+    """Whether everything that ``narrow`` lets through is let through by ``wide``, and seen as well as by it."""
+    return (
+        wide.pattern.covers(narrow.pattern)
+        and narrow.inspect >= wide.inspect
+        and narrow.private <= wide.private
+        and _all_covered(str.__eq__, wide.methods, narrow.methods)
+        and _all_covered(globs.covers, wide.paths, narrow.paths)
+    )
+
+
+def _all_covered(covers: Callable[[str, str], bool], wide: Sequence[str] | None, narrow: Sequence[str] | None) -> bool:
+    """Whether each of ``narrow`` is covered by one of ``wide``; None stands for anything."""
+    return wide is None or (narrow is not None and all(any(covers(one, other) for one in wide) for other in narrow))
 
 
 def combined(left: Section, right: Section, choose: Callable[[Ways], Way]) -> Any:
@@ -219,7 +227,7 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Approval, "timeout"): _by_rank(_seconds, "longer"),
     (Isolation, "require"): _by_rank(_weakness, "weaker"),
     (Isolation, "prefer"): _by_rank(_weakness, "weaker"),
-    (Egress, "allow"): _within(host_covers, what="the host"),
+    (Egress, "allow"): _within(egress_covers, what="the host"),
     (Audit, "recipients"): _UNION,
     (SessionLimits, "refusals_in_a_row"): _LOWEST,
 }

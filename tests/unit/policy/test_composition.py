@@ -22,7 +22,14 @@ LOOSER = [
     ("isolation: {require: none}", "isolation: {require: none, prefer: none}", None, None, ""),
     ("isolation: {prefer: auto}", "isolation: {require: none, prefer: user}", 3, 36, "user is weaker than the auto"),
     ("egress: {allow: ['a.example']}", "egress: {allow: ['b.example']}", 3, 18, "host b.example is not within"),
-    ("egress: {allow: ['a.example:443']}", "egress: {allow: ['a.example']}", 3, 18, "host a.example is not within"),
+    ("egress: {allow: ['a.example']}", "egress: {allow: ['a.example:80']}", 3, 18, "host a.example:80 is not within"),
+    (
+        "egress: {allow: [{host: a.example, inspect: true}]}",
+        "egress: {allow: [b.example, a.example]}",
+        3,
+        18,
+        "allows: a.example {'inspect': True}",
+    ),
     ("egress: {allow: []}", "egress: {allow: [a.example]}", 3, 18, "allows: none"),
     ("env: [A]", "env: [A, B]", 3, 10, "variable B is not within"),
     ("env: []", "env: [B]", 3, 7, "variable B is not within"),
@@ -104,7 +111,7 @@ class TestTightening:
         assert policy.isolation.require is IsolationLevel.NAMESPACE
         assert (connection.models, connection.limits.requests) == (("gpt-5-mini",), 2)
         assert connection.limits.output_tokens == 5
-        assert policy.egress.allow == ("x.a.example:443", "b.example")
+        assert [entry.host for entry in policy.egress.allow] == ["x.a.example:443", "b.example"]
 
     def test_a_preference_weaker_than_the_composed_requirement_rises_with_it(self) -> None:
         policy = composed("isolation: {require: namespace}", parent="isolation: {require: user, prefer: landlock}")
@@ -148,7 +155,7 @@ class TestSideBySide:
         for order in (texts, dict(reversed(texts.items()))):
             policy = composed("", **order)
             assert (policy.approval.hold_at, policy.approval.timeout, policy.approval.approvers) == (30, "5m", ("@y",))
-            assert policy.egress.allow == ("f.e.example:443",)
+            assert [entry.host for entry in policy.egress.allow] == ["f.e.example:443"]
             assert policy.isolation.require is IsolationLevel.NAMESPACE
             assert set(policy.connections["c"].models or ()) == {"ab", "c"}
 

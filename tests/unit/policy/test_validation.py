@@ -88,6 +88,15 @@ WRONG = [
     ("egress: {allow: ['example.com:0']}", 2, 18, "not a host pattern", "host:port"),
     ("egress: {allow: ['example.com:65536']}", 2, 18, "not a host pattern", "host:port"),
     ("egress: {allow: ['a.*.example.com']}", 2, 18, "not a host pattern", "host:port"),
+    ("egress: {allow: ['127.1']}", 2, 18, "plain dotted form", "host:port"),
+    ("egress: {allow: ['*.10.0.0.1']}", 2, 18, "nothing below an IP address", "host:port"),
+    ("egress: {allow: ['::1']}", 2, 18, "not a host pattern", "host:port"),
+    ("egress: {allow: [{inspect: true}]}", 2, 18, "the key host is missing", "add host"),
+    ("egress: {allow: [{host: a.example, inspekt: true}]}", 2, 36, "unknown key 'inspekt'", "did you mean inspect?"),
+    ("egress: {allow: [{host: a.example, paths: [/a]}]}", 2, 43, "paths can be held against", "inspect: true"),
+    ("egress: {allow: [{host: a.example, inspect: true, methods: [get]}]}", 2, 61, "not an HTTP method", "GET"),
+    ("egress: {allow: [{host: a.example, inspect: true, paths: ['/a?b']}]}", 2, 59, "not a path", "/api/*"),
+    ("egress: {allow: ['*.a.example', {host: b.a.example, inspect: true}]}", 2, 33, "hosts in common", "overlap"),
     ("audit: {recipients: ['ecdsa-sha2-nistp256 AAAA']}", 2, 22, "not an age recipient", "ssh-ed25519"),
     ("connections: {c: {type: openai, credential: {env: A}, models: ['a b']}}", 2, 64, "not a glob", "*"),
     ("identity: {allow: [{a: 1}]}", 2, 24, "a text or a list of texts", "quotes"),
@@ -180,7 +189,8 @@ def test_upstreams_that_are_served(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["localhost", "example.com", "*.example.org:443", "10.0.0.1:80", "a-b.example:65535"]
+    "pattern",
+    ["localhost", "example.com", "*.example.org:443", "10.0.0.1:80", "a-b.example:65535", "[2001:db8::1]:8443"],
 )
 def test_hosts_that_egress_takes(pattern: str) -> None:
-    assert loaded(f"egress: {{allow: ['{pattern}']}}").egress.allow == (pattern,)
+    assert [entry.host for entry in loaded(f"egress: {{allow: ['{pattern}']}}").egress.allow] == [pattern]
