@@ -9,12 +9,14 @@ Bodies by kind (every value is JSON; keys not listed here may be present and are
 ``instructions``    ``{"texts": [str, ...]}``: system and developer text and tool definitions that are new
 ``tool_call``       ``{"name": str, "input": any, "id": str}``
 ``command``         ``{"argv": [str, ...]}``
-``http_request``    ``{"method": str, "url": str}``
+``http_request``    ``{"method": str, "url": str, "body": str}``; in place of a ``body`` that is no text, ``bytes``
+                    (how many) and ``sha256``
 ``sql``             ``{"statement": str}``
 ``kubernetes_request`` ``{"verb": str, "resource": str, "namespace": str}``
 ``git_push``        ``{"repository": str, "ref": str, "force": bool}``
 ``ssh_command``     ``{"host": str, "command": str}``
-``connect``         ``{"host": str, "port": int}``
+``connect``         ``{"host": str, "port": int, "address": str, "inspect": bool}``; ``server_name`` is the other name
+                    that a TLS client asked for
 ``response_text``   ``{"text": str}``
 ``tool_result``     ``{"texts": [str, ...], "id": str}``
 ``rows``            ``{"rows": [...]}``

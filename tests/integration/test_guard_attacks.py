@@ -513,7 +513,7 @@ async def test_the_model_in_a_gemini_address_is_held_against_the_policy(tmp_path
 
 
 async def test_refused_calls_are_recorded_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ciguard.guard.server.MOST_REFUSED_CALLS", 3)
+    monkeypatch.setattr("ciguard.guard.refused_calls.MOST_REFUSED_CALLS", 3)
     async with guarded(tmp_path) as guard:
         for _ in range(5):
             assert (await guard.call(headers={"x-api-key": "wrong"})).status == 401

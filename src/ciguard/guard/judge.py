@@ -75,15 +75,21 @@ class Judge:
             case _:
                 return Judgement(decision)
 
-    def record_operation(self, operation: Operation, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
-        """Put an operation and what became of it into the log, before its effect."""
-        self._recorder.record(
+    def record_operation(
+        self, operation: Operation, judged: Judgement, request: int | None, kinds: Iterable[str]
+    ) -> int:
+        """Put an operation and what became of it into the log, before its effect; returns the event's ``seq``.
+
+        ``request`` is the event of the request that carried it, if one did.
+        """
+        seq = self._recorder.record(
             EventType.OPERATION,
             operation=operation.kind.value,
             effect="withheld" if judged.refusal else "forwarded",
             **self._facts(operation, judged, request, kinds),
         )
         self._notify(operation, judged.decision)
+        return seq
 
     def record_result(self, result: Result, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
         """Put a result and what was decided on it into the log, before the agent has it whole."""
@@ -109,7 +115,7 @@ class Judge:
             self._on_notice(Notice(decision.action, _described(subject), decision.rules))
 
     def _facts(
-        self, subject: Operation | Result, judged: Judgement, request: int, kinds: Iterable[str]
+        self, subject: Operation | Result, judged: Judgement, request: int | None, kinds: Iterable[str]
     ) -> dict[str, Json]:
         decision = judged.decision
         return {
@@ -136,4 +142,10 @@ def _because(decision: Decision) -> str:
 def _described(subject: Operation | Result) -> str:
     body: Mapping[str, Json] = subject.body
     words = subject.kind.value.replace("_", " ")
-    return f"{words} {body['name']}" if "name" in body else words
+    match body:
+        case {"name": name} | {"url": name}:
+            return f"{words} {name}"
+        case {"host": host, "port": port}:
+            return f"{words} {host}:{port}"
+        case _:
+            return words

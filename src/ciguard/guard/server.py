@@ -18,12 +18,9 @@ from ciguard.guard.connection import NoRoute, OpenConnection, Route, find_route
 from ciguard.guard.exchange import NOT_AGAIN, Exchange, Guarding, TurnedAway
 from ciguard.guard.headers import carries_token
 from ciguard.guard.listener import Listener
-from ciguard.session.event import EventType
+from ciguard.guard.refused_calls import RefusedCalls
 
 ADDRESS = "127.0.0.1"
-MOST_REFUSED_CALLS = 1000
-"""Calls turned away that are recorded one by one; a job that makes more is flooding the log."""
-
 GRACE = 2.0
 """Seconds that answers under way get to finish when the server stops."""
 
@@ -35,7 +32,7 @@ class GuardServer:
         self._guarding = guarding
         self._connections = dict(connections)
         self._token = token
-        self._turned_away = 0
+        self._refused = RefusedCalls(guarding.recorder, guarding.masker)
         self._server = Listener(self._handle, self._not_http)
         self._listener: asyncio.Server | None = None
         self.port = 0
@@ -92,28 +89,15 @@ class GuardServer:
         """The answer to what cannot be read as a call."""
         message = "this is not a sound HTTP request"
         try:
-            self._record_refused(status, message, "", "", "")
+            self._refused.record(status, message)
         except RecordingFailed as failure:
             self._guarding.on_failure(failure)
         return _error(None, status, f"ciguard: {message}")
 
     def _turn_away(self, request: web.BaseRequest, route: Route | NoRoute, status: int, message: str) -> web.Response:
         connection = route.connection.name if route.connection else ""
-        self._record_refused(status, message, connection, request.method, request.raw_path)
+        self._refused.record(status, message, connection=connection, method=request.method, path=request.raw_path)
         return _error(route.codec, status, f"ciguard: {message}")
-
-    def _record_refused(self, status: int, message: str, connection: str, method: str, path: str) -> None:
-        self._turned_away += 1
-        if self._turned_away <= MOST_REFUSED_CALLS:
-            last = self._turned_away == MOST_REFUSED_CALLS
-            self._guarding.recorder.record(
-                EventType.REFUSED,
-                reason=f"{message}; further calls that are turned away are not recorded" if last else message,
-                connection=connection,
-                method=self._guarding.masker.mask(method).text[:20],
-                path=self._guarding.masker.mask(path).text[:200],
-                status=status,
-            )
 
 
 def _broken(request: web.BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> web.Response:

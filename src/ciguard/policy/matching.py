@@ -12,8 +12,9 @@ from ciguard.policy.rules import Rule
 from ciguard.policy.tools import GROUPS
 
 _ENVELOPE = frozenset(
-    {"argv", "command", "force", "host", "id", "input", "method", "name", "namespace", "port", "ref", "repository"}
-    | {"resource", "rows", "statement", "text", "texts", "url", "verb"}
+    {"address", "argv", "body", "bytes", "command", "force", "host", "id", "input", "inspect", "method", "name"}
+    | {"namespace", "port", "ref", "repository", "resource", "rows", "server_name", "sha256", "statement", "text"}
+    | {"texts", "url", "verb"}
 )
 """The keys of the bodies of ``operation``."""
 

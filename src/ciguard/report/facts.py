@@ -99,6 +99,8 @@ def facts_of(session: Session) -> Facts:
     stops: list[Stop] = []
     for event in session.events:
         by_type[EventType(event["type"])].append(event)
+        if event["type"] == EventType.TRANSFER:
+            masked.update(event["masked"])
         if event["type"] in (EventType.OPERATION, EventType.RESULT):
             masked.update(event["masked"])
             if event["decision"]["action"] in ("hold", "block"):

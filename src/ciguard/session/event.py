@@ -27,6 +27,7 @@ class EventType(StrEnum):
     RESULT = "result"
     RESPONSE = "response"
     REFUSED = "refused"
+    TRANSFER = "transfer"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -141,11 +142,11 @@ class Request(_Record):
 
 
 class OperationDecided(_Record):
-    """The policy decided on one operation, and what became of it."""
+    """The policy decided on one operation, and what became of it; ``request`` is null where no request carried it."""
 
     operation: OperationKind
     connection: str
-    request: Seq
+    request: Seq | None
     body: Digest
     masked: dict[str, Count]
     decision: DecisionFacts
@@ -184,6 +185,22 @@ class Refused(_Record):
     status: int
 
 
+class Transfer(_Record):
+    """What went over an allowed ``connect`` or ``http_request``, the event ``operation``, and how it ended.
+
+    ``sent`` and ``received`` are bytes as the agent sees them; ``status`` is that of the HTTP answer, 0 when there is
+    none; ``masked`` counts what was masked in the answer. ``reason`` says why when it is not ``complete``.
+    """
+
+    operation: Seq
+    status: Count
+    sent: Count
+    received: Count
+    masked: dict[str, Count]
+    complete: bool
+    reason: str
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -215,6 +232,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.RESULT: ResultDecided,
     EventType.RESPONSE: Response,
     EventType.REFUSED: Refused,
+    EventType.TRANSFER: Transfer,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

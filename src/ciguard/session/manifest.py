@@ -75,6 +75,7 @@ class Account:
                 self._finished = {**fields, "time": time}
         if event in (EventType.OPERATION, EventType.RESULT):
             self._actions[fields["decision"]["action"]] += 1
+        if event in (EventType.OPERATION, EventType.RESULT, EventType.TRANSFER):
             for kind, count in fields["masked"].items():
                 self._masked[kind] += count
 

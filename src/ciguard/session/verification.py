@@ -140,11 +140,16 @@ def _hash_chain(session: Session) -> str:
         raise _FailedError("events.jsonl has no events")
     _add_up(session)
     requests: dict[int, int] = {}
+    operations: set[int] = set()
     for seq, event in enumerate(session.events):
         if event["type"] == EventType.REQUEST:
             requests[seq] = _part_count(seq, event["parts"], requests)
-        elif "request" in event and event["request"] not in requests:
+        elif event.get("request") is not None and event["request"] not in requests:
             raise _FailedError(f"event {seq} belongs to request {event['request']}, which is not there")
+        if event["type"] == EventType.OPERATION:
+            operations.add(seq)
+        elif event["type"] == EventType.TRANSFER and event["operation"] not in operations:
+            raise _FailedError(f"event {seq} belongs to operation {event['operation']}, which is not there")
     return f"{session.position.count} events, head {session.position.head}"
 
 

@@ -37,6 +37,7 @@ def test_every_event_type_has_fields() -> None:
     ("event", "fields"),
     [
         (EventType.OPERATION, OPERATION),
+        (EventType.OPERATION, {**OPERATION, "request": None}),
         (EventType.REQUEST, REQUEST),
         (EventType.REQUEST, {**REQUEST, "parts": {"base": 3, "keep": 4, "add": []}}),
         (EventType.AGENT_EXITED, {"status": -9, "signal": "SIGKILL"}),
@@ -87,6 +88,15 @@ VALID: dict[EventType, dict[str, Any]] = {
         "reason": "",
     },
     EventType.REFUSED: {"reason": "", "connection": "", "method": "", "path": "", "status": 401},
+    EventType.TRANSFER: {
+        "operation": 1,
+        "status": 200,
+        "sent": 1,
+        "received": 1,
+        "masked": {"k": 1},
+        "complete": True,
+        "reason": "",
+    },
     EventType.AGENT_EXITED: {"status": 0, "signal": ""},
     EventType.SESSION_STOPPED: {"reason": ""},
     EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},

@@ -57,6 +57,13 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
     }
 
 
+def test_values_masked_on_the_way_of_a_transfer_count() -> None:
+    summed = account()
+    summed.add(EventType.TRANSFER, TIME, {"masked": {"aws": 2}})
+    assert summed.counts.masked == 5
+    assert summed.counts.operations == 2
+
+
 def test_open_responses_make_a_session_incomplete() -> None:
     summed = account()
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)

@@ -182,6 +182,11 @@ def refer_to_no_request(directory: Path) -> None:
     relink(directory, lambda events: event_of(events, "operation").update(request=1))
 
 
+def transfer_over_no_operation(directory: Path) -> None:
+    transfer = {"operation": 0, "status": 0, "sent": 0, "received": 0, "masked": {}, "complete": True, "reason": ""}
+    relink(directory, lambda events: events.insert(1, {**transfer, "type": "transfer", "time": events[0]["time"]}))
+
+
 def build_on_no_request(directory: Path) -> None:
     relink(directory, lambda events: event_of(events, "request")["parts"].update(base=1))
 
@@ -447,6 +452,7 @@ def link_the_policy(directory: Path) -> None:
         (forge_a_decision, 2, "blocked is 1"),
         (forge_a_time, 4, "another started"),
         (refer_to_no_request, 2, "request 1, which is not there"),
+        (transfer_over_no_operation, 2, "operation 0, which is not there"),
         (build_on_no_request, 2, "request 1, which is not there"),
         (keep_too_many_parts, 2, "keeps 1 parts of 0"),
         (start_twice, 2, "session_started"),
