@@ -31,7 +31,8 @@ from ciguard.policy.loading import FileSource, load_policy
 from ciguard.session.event import EventType
 from ciguard.session.reading import Session, open_session
 from ciguard.session.recorder import Recorder
-from ciguard.session.verification import Outcome, verify
+from ciguard.session.step import Outcome
+from ciguard.session.verification import verify
 from ciguard.testing.model import Conversation, Fault, LoopbackModel, ReceivedRequest, Script, Text
 from ciguard.testing.model.server import no_faults
 

@@ -12,7 +12,8 @@ import pytest
 
 from ciguard.session.manifest import Completeness
 from ciguard.session.reading import Session, open_session
-from ciguard.session.verification import Outcome, verify
+from ciguard.session.step import Outcome
+from ciguard.session.verification import verify
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,8 @@ import pytest
 import ciguard
 from ciguard.session.manifest import Completeness
 from ciguard.session.reading import Session, open_session
-from ciguard.session.verification import Outcome, verify
+from ciguard.session.step import Outcome
+from ciguard.session.verification import verify
 from ciguard.testing.model import LoopbackModel, Paused, Text
 from tests.integration.guarded import CREDENTIAL, RULES, every, fine, leaks, until
 

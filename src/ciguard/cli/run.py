@@ -15,7 +15,7 @@ from ciguard.errors import UsageError
 
 if TYPE_CHECKING:
     from ciguard.guard.judge import Notice
-    from ciguard.guard.session import Outcome
+    from ciguard.guard.session import Outcome, Plan
     from ciguard.report.paint import Painter
 
 EPILOG = """\
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
     directory = options.session_dir or new_session_directory(environ)
     paint = _painter()
+    _announce_keys(planned, environ, paint)
     with workflow_commands_stopped(environ):
         outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
         _publish(outcome, environ, paint)
@@ -90,6 +91,18 @@ def _painter() -> Painter:
     from ciguard.report.paint import coloured, plain
 
     return coloured if sys.stderr.isatty() and "NO_COLOR" not in os.environ else plain
+
+
+def _announce_keys(planned: Plan, environ: Mapping[str, str], paint: Painter) -> None:
+    """Say which keys will sign, where the agent cannot: in the job's log and summary, before it starts."""
+    from ciguard.forge.github_files import add_summary
+    from ciguard.report.paint import Span, Tone
+
+    for signer in planned.signers:
+        words = f"this session will be signed with the {signer.key.signer} key {signer.key.keyid}"
+        print(paint((Span("ciguard  ", Tone.FAINT), Span(words))), file=sys.stderr)
+        if environ.get("GITHUB_ACTIONS") == "true":
+            add_summary(environ, f"ciguard: {words}\n")
 
 
 def _announce(notice: Notice, paint: Painter) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ciguard.operation import Json
     from ciguard.report.paint import Painter
     from ciguard.report.transcript import Kind
+    from ciguard.session.authenticity import Expectations
     from ciguard.session.reading import Session
     from ciguard.session.verification import Verification
 
@@ -62,14 +63,79 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="check that a session is what was recorded",
-        description="Check, offline, that a session directory is what was recorded. Exit status 0 only when all holds.",
-        epilog="example: ciguard session verify --allow-unsigned ciguard-session",
+        description="Check, offline, that a session is what was recorded, and who vouches for it. Exit status 0 only "
+        "when all holds.",
+        epilog="example: ciguard session verify --repository acme/shop ciguard-session.zip",
     )
-    verify.add_argument("directory", type=Path, metavar="DIR", help="a session directory")
-    verify.add_argument("--allow-unsigned", action="store_true", help="accept a session that nobody signed")
+    verify.add_argument(
+        "directory", type=Path, metavar="PATH", help="a session directory, or an artifact's zip archive"
+    )
+    _add_expectations(verify)
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _add_expectations(verify: argparse.ArgumentParser) -> None:
+    known = verify.add_argument_group("what you know from elsewhere, and the session must agree with")
+    known.add_argument("--repository", default="", metavar="NAME", help="the job's repository, or project on GitLab")
+    known.add_argument(
+        "--workflow", default="", metavar="REF", help="its workflow_ref or ci_config_ref_uri; * is anything"
+    )
+    known.add_argument("--ref", default="", help="its branch or tag, for example refs/heads/main")
+    known.add_argument("--run", default="", dest="run_id", metavar="ID", help="its run_id, or pipeline_id on GitLab")
+    known.add_argument(
+        "--require-reusable-workflow", default="", metavar="REF", help="the reusable workflow it was; * is anything"
+    )
+    known.add_argument(
+        "--announced", action="append", default=[], metavar="DIGEST", help="a key or log head that the job announced"
+    )
+    whom = verify.add_argument_group("whom you trust")
+    whom.add_argument("--key", action="append", default=[], type=Path, metavar="FILE", help="a public key in PEM")
+    whom.add_argument("--issuer", default="", metavar="URL", help="the token issuer of your own forge")
+    keys = whom.add_mutually_exclusive_group()
+    keys.add_argument("--jwks", type=Path, metavar="FILE", help="the issuer's keys, instead of those built in")
+    keys.add_argument("--online", action="store_true", help="fetch the issuer's keys")
+    whom.add_argument("--allow-unsigned", action="store_true", help="accept a session that nobody vouches for")
+
+
+def _expectations(options: argparse.Namespace) -> Expectations:
+    from ciguard.session.authenticity import Expectations
+    from ciguard.session.signature import public_key_of
+
+    keys = set()
+    for path in options.key:
+        try:
+            keys.add(public_key_of(_read(path)))
+        except ValueError:
+            raise UsageError(f"{path} is not a public key in PEM", "give the public half of the signing key") from None
+    jwks: Json = None
+    if options.jwks:
+        from ciguard.identity import strict_json
+
+        try:
+            jwks = strict_json.parse(_read(options.jwks))
+        except ValueError:
+            raise UsageError(f"{options.jwks} is not JSON", "save the JWK Set at the issuer's jwks_uri") from None
+    return Expectations(
+        issuer=options.issuer,
+        jwks=jwks,
+        online=options.online,
+        keys=frozenset(keys),
+        announced=frozenset(options.announced),
+        repository=options.repository,
+        workflow=options.workflow,
+        ref=options.ref,
+        run=options.run_id,
+        reusable_workflow=options.require_reusable_workflow,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "check its name and its permissions") from None
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -102,10 +168,14 @@ def _show(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     from ciguard.report.paint import Span, Tone
+    from ciguard.session.archive import session_directory
     from ciguard.session.reading import DAMAGE_REMEDY
-    from ciguard.session.verification import Outcome, verify
+    from ciguard.session.step import Outcome
+    from ciguard.session.verification import verify
 
-    verification = verify(options.directory)
+    expected = _expectations(options)
+    with session_directory(options.directory) as directory:
+        verification = verify(directory, expected)
     holds = verification.failure is None and (verification.signed or options.allow_unsigned)
     if options.json:
         print(json.dumps(_as_json(verification, holds)))
@@ -115,6 +185,8 @@ def _verify(options: argparse.Namespace) -> None:
         for step in verification.steps:
             words = (Span(f"{step.number}. {step.name}: "), Span(step.outcome, tones[step.outcome]))
             print(paint((*words, Span(f" — {step.detail}"))))
+        for line in verification.unproven:
+            print(paint((Span("not proven: ", Tone.FAINT), Span(line))))
     # The steps come before the error, also where both go to the same pipe.
     sys.stdout.flush()
     if verification.failure:
@@ -122,8 +194,9 @@ def _verify(options: argparse.Namespace) -> None:
         raise SessionDamaged(f"step {failure.number}, {failure.name}: {failure.detail}", DAMAGE_REMEDY)
     if not holds:
         raise SessionDamaged(
-            "everything holds, but nobody signed the session",
-            "compare the log head with the job summary's, then accept it with --allow-unsigned",
+            "everything holds, but nobody whom you know vouches for the session",
+            "give what the job announced (--announced) or a key (--key); or compare the log head with the job's log, "
+            "then accept it with --allow-unsigned",
         )
 
 
@@ -132,7 +205,13 @@ def _as_json(verification: Verification, holds: bool) -> dict[str, Json]:
         {"number": step.number, "name": step.name, "outcome": step.outcome.value, "detail": step.detail}
         for step in verification.steps
     ]
-    return {"session": verification.session, "holds": holds, "signed": verification.signed, "steps": steps}
+    return {
+        "session": verification.session,
+        "holds": holds,
+        "signed": verification.signed,
+        "steps": steps,
+        "unproven": list(verification.unproven),
+    }
 
 
 def _resolved(session: Session, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ from ciguard.sandbox.environment import connection_variables, inherited, write_c
 from ciguard.sandbox.process import Agent, Exit
 from ciguard.session.event import EventType
 from ciguard.session.manifest import Counts
-from ciguard.session.recorder import Recorder
+from ciguard.session.recorder import Recorder, Sign
+from ciguard.session.signers import ReadySigner, job_signer, key_signer, signed
 
 if TYPE_CHECKING:
     from ciguard.identity.establish import Identity, IdentityMode
@@ -60,6 +62,7 @@ class Plan:
     identity: Identity
     connections: Mapping[str, OpenConnection]
     secrets: tuple[KnownValue, ...]
+    signers: tuple[ReadySigner, ...]
     environ: Mapping[str, str]
 
 
@@ -96,10 +99,12 @@ def plan(
     refuse_weak_isolation(policy)
     identity = establish(job, environ, policy.identity, mode)
     connections = {
-        name: OpenConnection(name, declared, _credential(name, declared.credential.env, environ))
+        name: OpenConnection(name, declared, _credential(f"the connection {name}", declared.credential.env, environ))
         for name, declared in policy.connections.items()
     }
-    return Plan(policy, source.describe(), identity, connections, _secrets(policy, connections, environ), environ)
+    signers = _signers(policy, identity, environ)
+    known = _secrets(policy, connections, environ)
+    return Plan(policy, source.describe(), identity, connections, known, signers, environ)
 
 
 def refuse_weak_isolation(policy: Policy) -> None:
@@ -113,11 +118,11 @@ def refuse_weak_isolation(policy: Policy) -> None:
         )
 
 
-def _credential(connection: str, variable: str, environ: Mapping[str, str]) -> str:
+def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
     value = environ.get(variable, "").strip()
     if not value:
         raise CredentialMissing(
-            f"the connection {connection} takes its credential from {variable}, which is not set or empty",
+            f"{user} takes its credential from {variable}, which is not set or empty",
             f"set it for the guard's step, on GitHub for example: env: {{{variable}: ${{{{ secrets.{variable} }}}}}}",
         )
     if len(value) < SHORTEST:
@@ -146,6 +151,19 @@ def _secrets(
                 "a value this short would be found all over ordinary text: use a longer secret, or do not list it",
             )
     return tuple(known)
+
+
+def _signers(policy: Policy, identity: Identity, environ: Mapping[str, str]) -> tuple[ReadySigner, ...]:
+    """The keys that will sign the session: the job's, where there is a job, and those that the policy names."""
+    from ciguard.identity.establish import signing_token
+
+    ready: list[ReadySigner] = []
+    for signing in policy.audit.sign:
+        if signing != "job":
+            ready.append(key_signer(_credential("audit.sign", signing.key.env, environ), signing.key.env))
+        elif identity.job is not None:
+            ready.append(job_signer(signing_token(identity, environ)))
+    return tuple(ready)
 
 
 def new_session_directory(environ: Mapping[str, str]) -> Path:
@@ -219,7 +237,7 @@ async def _guard(
                 running.append(agent)
                 exited = await agent.wait()
     except CiguardError as error:
-        recorder.finish(masker.mask(error.cause).text)
+        recorder.finish(masker.mask(error.cause).text, _sign(plan))
         raise
     if judge.stopped:
         failures.append(
@@ -229,8 +247,12 @@ async def _guard(
     recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
-    recorder.finish(outcome)
+    recorder.finish(outcome, _sign(plan))
     return Outcome(directory, session, outcome, exited, failure, counts)
+
+
+def _sign(plan: Plan) -> Sign | None:
+    return partial(signed, plan.signers) if plan.signers else None
 
 
 def agent_environment(plan: Plan, server: GuardServer, token: str, home: Path) -> dict[str, str]:
@@ -260,6 +282,7 @@ def _started(plan: Plan, session: str) -> dict[str, Json]:
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,
         "isolation": {"level": LEVEL.value, "limits": list(LEVEL_LIMITS)},
+        "signing": [{"signer": signer.key.signer.value, "keyid": signer.key.keyid} for signer in plan.signers],
         "connections": {
             name: {"type": connection.declared.type.value, "upstream": connection.declared.upstream}
             for name, connection in plan.connections.items()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -147,6 +147,21 @@ def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolic
         )
     digest = hashlib.sha256(token.encode()).hexdigest()
     return Identity(verified=True, issuer=issuer, claims=claims, token_digest=f"sha256:{digest}", job=job)
+
+
+def signing_token(identity: Identity, environ: Mapping[str, str]) -> Callable[[str], str] | None:
+    """What gets an identity token of the verified job for the audience it is given; None where the forge fixes it."""
+    job = identity.job
+    if job is None or job.forge is not Forge.GITHUB:
+        return None
+
+    def mint(audience: str) -> str:
+        token = github.identity_token(environ, audience)
+        claims = verify_with_issuer(token, identity.issuer, audience=audience, now=datetime.now(UTC))
+        check_job(claims, job)
+        return token
+
+    return mint
 
 
 def check_job(claims: Claims, job: Job) -> None:

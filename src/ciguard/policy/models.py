@@ -278,8 +278,21 @@ class Egress(Section):
         return self
 
 
+class KeySigning(Section):
+    """A lasting private key of yours that signs sessions."""
+
+    key: Credential = Field(description="Where the key is: Ed25519, ECDSA P-256 or RSA, in PEM, without a passphrase.")
+
+
 class Audit(Section):
-    """Who can open the originals of what was masked."""
+    """Who signs a session, and who can open the originals of what was masked."""
+
+    sign: tuple[Literal["job"] | KeySigning, ...] = Field(
+        default=("job",),
+        description="Who signs the session: job is a key that lives as long as the session and that the job's identity "
+        "vouches for; outside of CI it does nothing.",
+        examples=[["job", {"key": {"env": "CIGUARD_SIGNING_KEY"}}]],
+    )
 
     recipients: tuple[Recipient, ...] = Field(
         default=(), description="age recipients or SSH public keys of the auditors; no originals are kept when absent."

@@ -228,6 +228,7 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Isolation, "require"): _by_rank(_weakness, "weaker"),
     (Isolation, "prefer"): _by_rank(_weakness, "weaker"),
     (Egress, "allow"): _within(egress_covers, what="the host"),
+    (Audit, "sign"): _UNION,
     (Audit, "recipients"): _UNION,
     (SessionLimits, "refusals_in_a_row"): _LOWEST,
 }

@@ -73,6 +73,7 @@ class Facts:
     policy_digest: str
     policy_source: str
     head: str
+    signing: tuple[tuple[str, str], ...]
     events: int
     damage: str
 
@@ -134,6 +135,7 @@ def facts_of(session: Session) -> Facts:
         policy_digest=policy["digest"],
         policy_source=policy["source"],
         head=session.position.head,
+        signing=tuple((one["signer"], one["keyid"]) for one in started.get("signing", ())),
         events=session.position.count,
         damage=str(session.damage or ""),
     )

@@ -68,6 +68,13 @@ class IsolationFacts(_Record):
     limits: list[str]
 
 
+class SigningFacts(_Record):
+    """A key that the session will be signed with: whose it is, and its name (``session/signature.py``)."""
+
+    signer: Literal["job", "key"]
+    keyid: PrefixedDigest
+
+
 class ConnectionFacts(_Record):
     """One upstream that the agent may reach through the guard."""
 
@@ -119,6 +126,7 @@ class SessionStarted(_Record):
     job: dict[str, Any] | None
     isolation: IsolationFacts
     connections: dict[str, ConnectionFacts]
+    signing: list[SigningFacts]
 
     def __post_init__(self) -> None:
         refuse_other_than_json(self.job)

@@ -109,6 +109,7 @@ class Account:
             "identity": started["identity"],
             "policy": started["policy"],
             "isolation": started["isolation"],
+            "signing": started["signing"],
             "job": started["job"],
             "started": started["time"],
             "finished": finished["time"],

@@ -26,6 +26,9 @@ from ciguard.session.pack_writer import PackWriter, write_all
 Clock: TypeAlias = Callable[[], datetime]
 """Tells the time, with its zone."""
 
+Sign: TypeAlias = Callable[[bytes, dict[str, Json]], bytes]
+"""Makes signature.json of the bytes of manifest.json and what they say."""
+
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _APPEND = _NEW_FILE | os.O_APPEND
 
@@ -131,10 +134,11 @@ class Recorder:
             self._spooled += 1
             return Spool(self._latch, self._unfinished, self._partial, f"{self._spooled:06}")
 
-    def finish(self, outcome: str) -> dict[str, Json]:
+    def finish(self, outcome: str, sign: Sign | None = None) -> dict[str, Json]:
         """Record ``session_finished`` with its counts, sync it all, write manifest.json and return what it says.
 
-        ``outcome`` is a few words on how the session ended. Nothing can be recorded afterwards.
+        ``outcome`` is a few words on how the session ended; ``sign`` makes signature.json, which there is none of
+        without. Nothing can be recorded afterwards.
         """
         with self._latch:
             counts = self._account.counts
@@ -155,7 +159,10 @@ class Recorder:
                 bodies=self._packs.count,
                 index=hashlib.sha256(index).hexdigest(),
             )
-            self._write("manifest.json", canonical(manifest) + b"\n")
+            written = canonical(manifest) + b"\n"
+            self._write("manifest.json", written)
+            if sign is not None:
+                self._write("signature.json", sign(written, manifest))
             os.fsync(self._root)
         self.close()
         return manifest

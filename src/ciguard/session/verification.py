@@ -7,7 +7,9 @@ The steps, in order (the numbers are those of the code and of ``ciguard session 
 3. objects: every body that an event names is there; the packs hold what the index lists, bit by bit, and nothing else
 4. manifest: the session was finished, and the manifest says exactly what the events add up to
 5. policy: policy.yml is the policy that the first event names
-6. signature: who vouches for the manifest
+6. signature: every key that the log names signed this manifest, and no other did
+7. job identity: somebody whom the auditor knows vouches for the keys: the forge's token, an announcement, a given key
+8. expectations: repository, workflow, branch, run and what was announced are what the auditor says
 """
 
 from __future__ import annotations
@@ -17,12 +19,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ciguard.errors import SessionDamaged
 from ciguard.operation import Json
+from ciguard.session.authenticity import (
+    NOTHING_EXPECTED,
+    SIGNATURE,
+    Expectations,
+    expectations,
+    job_identity,
+    signatures,
+)
 from ciguard.session.bodies import INDEX, MAX_INDEX_BYTES, scan_packs
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import own_fields
@@ -31,38 +40,25 @@ from ciguard.session.event import EventType
 from ciguard.session.manifest import FORMAT, Account, Completeness, OutOfOrderError
 from ciguard.session.pack import DamagedPackError, Place, Scan, parse, render
 from ciguard.session.reading import MAX_MANIFEST_BYTES, Session, open_session
+from ciguard.session.signature import Signed
+from ciguard.session.step import FailedError, NothingError, Outcome, Step, inert
 
 _MAX_POLICY_BYTES = 16 * 1024 * 1024
-_FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml"})
-_BEING_WRITTEN = frozenset({".manifest.json", f".{INDEX}", ".policy.yml"})
+_FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml", SIGNATURE})
+_BEING_WRITTEN = frozenset({f".{name}" for name in _FILES - {"events.jsonl"}})
 _FILE = re.compile(r"objects/[0-9]{6}\.pack|partial/[0-9]{6,}", re.ASCII)
 _FOLDER = re.compile(r"objects|partial", re.ASCII)
-
-
-class Outcome(StrEnum):
-    """What one step found."""
-
-    HOLDS = "holds"
-    FAILED = "failed"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: what was checked, what came of it, and in words what holds or the first thing that does not."""
-
-    number: int
-    name: str
-    outcome: Outcome
-    detail: str
+_SIGNATURE = "signature"
+_IDENTITY = "job identity"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """All steps of one verification."""
+    """All steps of one verification; ``unproven`` says in sentences what they leave open."""
 
     session: str
     steps: tuple[Step, ...]
+    unproven: tuple[str, ...]
 
     @property
     def failure(self) -> Step | None:
@@ -71,15 +67,11 @@ class Verification:
 
     @property
     def signed(self) -> bool:
-        """Whether a signature holds."""
-        return self.steps[-1].outcome is Outcome.HOLDS
+        """Whether somebody whom the auditor knows vouches for the session."""
+        return all(step.outcome is Outcome.HOLDS for step in self.steps if step.name in (_SIGNATURE, _IDENTITY))
 
 
-class _FailedError(Exception):
-    """The first thing that is wrong in a step."""
-
-
-def verify(path: Path) -> Verification:
+def verify(path: Path, expected: Expectations = NOTHING_EXPECTED) -> Verification:
     """Check the session in directory ``path``; every step is taken, whatever the ones before it found.
 
     Raises ``UsageError`` when there is no session, ``SessionDamaged`` when there is nothing to take steps on.
@@ -93,17 +85,63 @@ def verify(path: Path) -> Verification:
         ("manifest", lambda: _manifest(session)),
         ("policy", lambda: _policy(session)),
     ]
-    steps = [_step(number, name, check) for number, (name, check) in enumerate(checks, 1)]
-    steps.append(Step(6, "signature", Outcome.NONE, "this version does not sign sessions"))
+    vouching = _Vouching(session, expected)
+    checks += [(_SIGNATURE, vouching.signature), (_IDENTITY, vouching.identity), ("expectations", vouching.met)]
+    steps = tuple(_step(number, name, check) for number, (name, check) in enumerate(checks, 1))
     started = _started(session)
-    return Verification(str(started["session"]) if started else "", tuple(steps))
+    return Verification(str(started["session"]) if started else "", steps, tuple(_unproven(started, steps, expected)))
+
+
+def _unproven(started: Mapping[str, Any] | None, steps: Iterable[Step], expected: Expectations) -> Iterable[str]:
+    if any(step.name == _IDENTITY and step.outcome is not Outcome.HOLDS for step in steps):
+        yield "who recorded this: whoever wrote the directory could have written all of it anew"
+    elif not expected.reusable_workflow:
+        yield "that the job's other steps left the guard alone: only a reusable workflow that you require proves that"
+    if started:
+        level = inert(str(started["isolation"]["level"]))
+        yield from (f"at isolation {level}: {inert(str(limit))}" for limit in started["isolation"]["limits"])
+
+
+class _Vouching:
+    """Steps 6 to 8; each goes on from what the one before it found."""
+
+    def __init__(self, session: Session, expected: Expectations) -> None:
+        self._session = session
+        self._expected = expected
+        self._signed: Signed | None = None
+        self._claims: Mapping[str, str] = {}
+
+    def signature(self) -> str:
+        """Step 6."""
+        self._signed, words = signatures(self._session, self._started)
+        return words
+
+    def identity(self) -> str:
+        """Step 7."""
+        if self._signed is None:
+            raise NothingError("there is no signature that holds")
+        self._claims, words = job_identity(self._signed, self._started, self._expected)
+        return words
+
+    def met(self) -> str:
+        """Step 8."""
+        return expectations(self._session, self._started, self._claims, self._expected)
+
+    @property
+    def _started(self) -> Mapping[str, Any]:
+        started = _started(self._session)
+        if not started:
+            raise NothingError("no event says who would sign")
+        return started
 
 
 def _step(number: int, name: str, check: Callable[[], str]) -> Step:
     try:
         return Step(number, name, Outcome.HOLDS, check())
-    except _FailedError as failure:
+    except FailedError as failure:
         return Step(number, name, Outcome.FAILED, str(failure))
+    except NothingError as nothing:
+        return Step(number, name, Outcome.NONE, str(nothing))
     except SessionDamaged as failure:
         return Step(number, name, Outcome.FAILED, failure.cause)
     except FileNotFoundError as failure:
@@ -119,25 +157,25 @@ def _container(session: Session, entries: Listing) -> str:
     strangers += [path for path in entries.folders if not _FOLDER.fullmatch(path)]
     strangers += entries.others
     if strangers:
-        raise _FailedError(f"{_inert(strangers[0])} does not belong to a session")
+        raise FailedError(f"{inert(strangers[0])} does not belong to a session")
     if "policy.yml" not in entries.files:
-        raise _FailedError("policy.yml is missing")
+        raise FailedError("policy.yml is missing")
     if "manifest.json" not in entries.files:
         return f"{len(entries.files)} files; there is no manifest"
     if session.manifest is None:
-        raise _FailedError("manifest.json is not a JSON object")
+        raise FailedError("manifest.json is not a JSON object")
     written = session.manifest.get("format")
     if type(written) is not int or written != FORMAT:
-        raise _FailedError(f"manifest.json has format {_inert(str(written))}; this version reads format {FORMAT}")
+        raise FailedError(f"manifest.json has format {inert(str(written))}; this version reads format {FORMAT}")
     return f"{len(entries.files)} files, format {FORMAT}"
 
 
 def _hash_chain(session: Session) -> str:
     """Step 2."""
     if session.damage:
-        raise _FailedError(f"events.jsonl, {session.damage}")
+        raise FailedError(f"events.jsonl, {session.damage}")
     if not session.events:
-        raise _FailedError("events.jsonl has no events")
+        raise FailedError("events.jsonl has no events")
     _add_up(session)
     requests: dict[int, int] = {}
     operations: set[int] = set()
@@ -145,11 +183,11 @@ def _hash_chain(session: Session) -> str:
         if event["type"] == EventType.REQUEST:
             requests[seq] = _part_count(seq, event["parts"], requests)
         elif event.get("request") is not None and event["request"] not in requests:
-            raise _FailedError(f"event {seq} belongs to request {event['request']}, which is not there")
+            raise FailedError(f"event {seq} belongs to request {event['request']}, which is not there")
         if event["type"] == EventType.OPERATION:
             operations.add(seq)
         elif event["type"] == EventType.TRANSFER and event["operation"] not in operations:
-            raise _FailedError(f"event {seq} belongs to operation {event['operation']}, which is not there")
+            raise FailedError(f"event {seq} belongs to operation {event['operation']}, which is not there")
     return f"{session.position.count} events, head {session.position.head}"
 
 
@@ -157,9 +195,9 @@ def _part_count(seq: int, parts: Mapping[str, Any], requests: Mapping[int, int])
     base, keep = parts["base"], parts["keep"]
     available = 0 if base is None else requests.get(base)
     if available is None:
-        raise _FailedError(f"request {seq} builds on request {base}, which is not there")
+        raise FailedError(f"request {seq} builds on request {base}, which is not there")
     if keep > available:
-        raise _FailedError(f"request {seq} keeps {keep} parts of {available}")
+        raise FailedError(f"request {seq} keeps {keep} parts of {available}")
     return int(keep) + len(parts["add"])
 
 
@@ -167,15 +205,15 @@ def _objects(session: Session, entries: Listing) -> str:
     """Step 3."""
     scan = scan_packs(session.directory)
     if scan.damage:
-        raise _FailedError(_inert(scan.damage))
+        raise FailedError(inert(scan.damage))
     named = set(_named_digests(session.events))
     for digest in sorted(named):
         if digest not in scan.places:
-            raise _FailedError(f"body {digest} is missing")
+            raise FailedError(f"body {digest} is missing")
     if INDEX in entries.files:
         _compare_index(read_file(session.directory, INDEX, MAX_INDEX_BYTES), scan)
     elif session.completeness is not Completeness.CUT_OFF:
-        raise _FailedError(f"{INDEX} is missing")
+        raise FailedError(f"{INDEX} is missing")
     unnamed = len(scan.places) - len(named)
     words = f"{len(scan.places)} bodies" + (f", {unnamed} of them named by no event" if unnamed else "")
     return words if scan.tail is None else f"{words}, and {scan.tail} bytes of one that was being written"
@@ -184,18 +222,18 @@ def _objects(session: Session, entries: Listing) -> str:
 def _compare_index(index: bytes, scan: Scan) -> None:
     """Fail unless ``index`` is, byte by byte, the one that follows from the packs."""
     if scan.tail is not None:
-        raise _FailedError(f"{scan.packs[-1].path} ends within a frame")
+        raise FailedError(f"{scan.packs[-1].path} ends within a frame")
     actual = render(scan.packs, scan.places)
     if index == actual:
         return
     listed = frozenset(index.splitlines())
     for pack in scan.packs:
         if render([pack], {}).rstrip() not in listed:
-            raise _FailedError(f"{pack.path} is not the file that {INDEX} lists")
+            raise FailedError(f"{pack.path} is not the file that {INDEX} lists")
     for digest, place in scan.places.items():
         if render([], {digest: place}).rstrip() not in listed:
-            raise _FailedError(f"body {digest} at byte {place.offset} of {place.pack} is not listed in {INDEX}")
-    raise _FailedError(f"{INDEX} lists other bodies than there are, or in another order")
+            raise FailedError(f"body {digest} at byte {place.offset} of {place.pack} is not listed in {INDEX}")
+    raise FailedError(f"{INDEX} lists other bodies than there are, or in another order")
 
 
 def _named_digests(events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -210,9 +248,9 @@ def _manifest(session: Session) -> str:
     """Step 4."""
     last = f"the log ends at event {session.position.count - 1}" if session.position.count else "the log is empty"
     if session.completeness is Completeness.CUT_OFF:
-        raise _FailedError(f"the session is incomplete: the guard was cut off before it finished; {last}")
+        raise FailedError(f"the session is incomplete: the guard was cut off before it finished; {last}")
     if session.unfinished:
-        raise _FailedError(f"the session is incomplete: {len(session.unfinished)} responses were still being streamed")
+        raise FailedError(f"the session is incomplete: {len(session.unfinished)} responses were still being streamed")
     index = read_file(session.directory, INDEX, MAX_INDEX_BYTES)
     derived = _add_up(session).manifest(
         session.position,
@@ -222,7 +260,7 @@ def _manifest(session: Session) -> str:
     )
     written = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
     if written != canonical(derived) + b"\n":
-        raise _FailedError(f"manifest.json {_difference(session.manifest or {}, derived)}")
+        raise FailedError(f"manifest.json {_difference(session.manifest or {}, derived)}")
     return f"complete, says what the events add up to; SHA-256 {hashlib.sha256(written).hexdigest()}"
 
 
@@ -230,7 +268,7 @@ def _placed(index: bytes) -> Mapping[str, Place]:
     try:
         return parse(index)
     except DamagedPackError as error:
-        raise _FailedError(str(error)) from None
+        raise FailedError(str(error)) from None
 
 
 def _difference(written: Mapping[str, Json], derived: Mapping[str, Json]) -> str:
@@ -241,7 +279,7 @@ def _difference(written: Mapping[str, Json], derived: Mapping[str, Json]) -> str
             return f"says another {key} than the events do"
     for key in written:
         if key not in derived:
-            return f"says {_inert(key)}, which no manifest does"
+            return f"says {inert(key)}, which no manifest does"
     return "is not in canonical form"
 
 
@@ -249,10 +287,10 @@ def _policy(session: Session) -> str:
     """Step 5."""
     started = _started(session)
     if not started:
-        raise _FailedError("no event names the policy")
+        raise FailedError("no event names the policy")
     digest = "sha256:" + hashlib.sha256(read_file(session.directory, "policy.yml", _MAX_POLICY_BYTES)).hexdigest()
     if digest != started["policy"]["digest"]:
-        raise _FailedError("policy.yml is not the policy that the session enforced")
+        raise FailedError("policy.yml is not the policy that the session enforced")
     return digest
 
 
@@ -269,13 +307,9 @@ def _add_up(session: Session) -> Account:
         try:
             account.add(EventType(event["type"]), event["time"], own_fields(event))
         except OutOfOrderError as error:
-            raise _FailedError(f"event {seq}: {error}") from None
+            raise FailedError(f"event {seq}: {error}") from None
         if account.finished:
             for name in ("operations", "blocked", "held", "masked"):
                 if event[name] != getattr(counts, name):
-                    raise _FailedError(f"event {seq}: {name} is {event[name]}, the events add up otherwise")
+                    raise FailedError(f"event {seq}: {name} is {event[name]}, the events add up otherwise")
     return account
-
-
-def _inert(text: str) -> str:
-    return ascii(text)[1:-1][:200]

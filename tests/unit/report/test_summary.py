@@ -64,7 +64,7 @@ def test_a_summary_says_what_happened_and_how_to_verify(tmp_path: Path) -> None:
         "- **Isolation:** `landlock`; it does not cover:\n  - reads of world-readable files\n",
         "- **Identity:** verified, issued by `https://issuer.example.com`\n  - `repository`: `acme/shop`\n",
         f"- **Log head:** `{session.position.head}` (14 events)",
-        "ciguard session verify --allow-unsigned DIRECTORY",
+        "ciguard session verify --announced ",
         "Calls to the guard that were refused: 1",
     ):
         assert words in page

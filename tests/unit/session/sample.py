@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from ciguard.operation import Json
 from ciguard.session.event import EventType
 from ciguard.session.recorder import Recorder
+from ciguard.session.signers import job_signer, signed
 
 POLICY = "version: 1\n"
 START = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+SIGNER = job_signer(None)
 
 STARTED: Mapping[str, Json] = {
     "session": "0b7f",
@@ -26,6 +29,7 @@ STARTED: Mapping[str, Json] = {
     },
     "job": {"forge": "github", "repository": "acme/shop", "change": {"number": 7}},
     "isolation": {"level": "landlock", "limits": ["reads of world-readable files"]},
+    "signing": [{"signer": "job", "keyid": SIGNER.key.keyid}],
     "connections": {"claude": {"type": "anthropic", "upstream": "https://api.example.com"}},
 }
 
@@ -148,7 +152,7 @@ def converse(recorder: Recorder, texts: Sequence[str] = ("Fix the failing test."
 def end(recorder: Recorder) -> dict[str, Json]:
     """The agent exits and the session finishes."""
     recorder.record(EventType.AGENT_EXITED, status=0, signal="")
-    return recorder.finish("succeeded")
+    return recorder.finish("succeeded", partial(signed, [SIGNER]))
 
 
 def record(directory: Path) -> Path:

@@ -19,7 +19,8 @@ from ciguard.session.event import EventType
 from ciguard.session.frame import Compressor, expand
 from ciguard.session.pack import parse
 from ciguard.session.recorder import Recorder
-from ciguard.session.verification import Outcome, Step, verify
+from ciguard.session.step import Outcome, Step
+from ciguard.session.verification import verify
 from tests.unit.session import sample
 
 
@@ -50,8 +51,8 @@ def failure(directory: Path) -> Step:
 
 def test_what_was_recorded_holds(recorded: Path) -> None:
     verification = verify(recorded)
-    assert [step.outcome for step in verification.steps] == [Outcome.HOLDS] * 5 + [Outcome.NONE]
-    assert [step.number for step in verification.steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.outcome for step in verification.steps] == [Outcome.HOLDS] * 6 + [Outcome.NONE] * 2
+    assert [step.number for step in verification.steps] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert verification.failure is None
     assert not verification.signed
     assert verification.session == "0b7f"
@@ -521,7 +522,16 @@ def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path
     with (tmp_path / "session" / "events.jsonl").open("ab") as log:
         log.write(b'{"connection":"cla')
     steps = verify(tmp_path / "session").steps
-    assert [step.outcome.value for step in steps] == ["holds", "holds", "holds", "failed", "holds", "none"]
+    assert [step.outcome.value for step in steps] == [
+        "holds",
+        "holds",
+        "holds",
+        "failed",
+        "holds",
+        "none",
+        "none",
+        "none",
+    ]
     assert steps[2].detail == "8 bodies, and 9 bytes of one that was being written"
     assert steps[3].detail == (
         "the session is incomplete: the guard was cut off before it finished; the log ends at event 11"
