@@ -1,139 +1,159 @@
-"""SQL statements anywhere in a text: in a script, in a shell command's argument, in a string of a program.
+"""What SQL does, by the grammar of its database.
 
-This first form works by patterns, since the text around the SQL can be in any language. It would rather find too
-much than too little: a phrase of prose that reads like a statement counts as one. What it does follow is how
-statements are disguised: case, line ends, comments (nested ones and MySQL's executable ``/*! */`` too), escaped line
-ends, and strings that are put together from pieces. Time is linear in the text.
+Where no grammar takes a text, what stands in it is looked for by pattern, and the text counts as unknown besides: SQL
+is never silently nothing.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass
-from functools import cache
+import re
 
-from ciguard.inspect.text_rules import Pattern, character_spans, compile_pattern, encoded, occurrences
+from ciguard.inspect import sql_dialects, sql_mention, sql_postgres
+from ciguard.inspect.sql_directives import directive_effects
+from ciguard.inspect.sql_lexis import Lexed, lex
+from ciguard.inspect.sql_postgres import Reading
+from ciguard.inspect.sql_statement import UNKNOWN, Dialect, Statement, StatementKind, Unreadable
 
-# No part of these patterns can stay undecided over a stretch of text that holds another match: that is what keeps
-# finding all matches linear, not only finding the first. Hence the bound on comments; longer ones are blanked out.
-_GAP = r"(?:[\s'\"+`\\]|\\[nrt]|--[^\n]{0,40}\n)"
-_OBJECT = (
-    r"(?:(?:or|replace|temp|temporary|global|local|unlogged|unique|clustered|nonclustered|materialized|external|foreign"
-    rf"|recursive|concurrently){_GAP}+)*"
-    r"(?:aggregate|cast|collation|column|constraint|database|default|domain|event|extension|function|group|index|keyspace"
-    r"|language|login|operator|owned|package|partition|policy|procedure|publication|role|routine|rule|schema|sequence"
-    r"|server|session|statistics|subscription|synonym|system|tables?|tablespace|trigger|type|user|view)\b"
-)
-_NAME_PART = r"(?:[A-Za-z_@\x{80}-\x{10FFFF}][A-Za-z0-9_$@\x{80}-\x{10FFFF}-]*|\\?[\"`][^\"`\n;]*[\"`]|\[[^\[\]\n;]*\])"
-_NAME = rf"{_NAME_PART}(?:\.{_NAME_PART})*"
-_ALIASED = rf"{_NAME}(?:{_GAP}+(?:as{_GAP}+)?{_NAME_PART})?"
+LONGEST = 262_144
+"""Characters of a text, with all SQL that it runs from strings, that are read by grammar."""
 
-_STATEMENTS = {
-    "drop": rf"drop{_GAP}+{_OBJECT}",
-    "truncate": rf"truncate{_GAP}+(?:table{_GAP}+)?(?:only{_GAP}+)?{_NAME_PART}",
-    "delete": (
-        rf"delete{_GAP}+(?:(?:low_priority|quick|ignore){_GAP}+)*"
-        rf"(?:from\b|{_NAME}\.\*{_GAP}+from\b|{_NAME}(?:\.\*)?(?:\s*,\s*{_NAME}(?:\.\*)?)+{_GAP}+from\b"
-        rf"|{_NAME}{_GAP}+from{_GAP}+{_ALIASED}{_GAP}+(?:join|inner|left|right|cross|where)\b)"
-    ),
-    "update": (
-        rf"update{_GAP}+(?:(?:low_priority|ignore|only|or{_GAP}+[a-z]+){_GAP}+)*"
-        rf"{_ALIASED}(?:\s*,\s*{_ALIASED})*(?:{_GAP}+(?:inner|left|right|cross|join)\b[^;]+?)?"
-        rf"{_GAP}+set{_GAP}+(?:{_NAME}\s*[=\[]|\()"
-    ),
-    "insert": (
-        rf"(?:insert{_GAP}+(?:(?:low_priority|delayed|high_priority|ignore|or{_GAP}+[a-z]+){_GAP}+)*|replace{_GAP}+)into\b"
-    ),
-    "merge": rf"merge{_GAP}+into\b",
-    "alter": rf"alter{_GAP}+{_OBJECT}",
-    "create": rf"create{_GAP}+{_OBJECT}",
-    "grant": rf"grant{_GAP}+[^;]+?\b(?:on|to)\b",
-    "revoke": rf"revoke{_GAP}+[^;]+?\b(?:on|from)\b",
-}
-
-# Where a statement surely ends: at its semicolon, and where the shell goes on behind the string that held it. After a
-# quote the statement goes on unless a separator, an option or an unrelated line follows.
-_END = (
-    r";|[^|]\|[^|]|&&|<<|['\"]\s*(?:$|[|&>)\]},]|-\w)"
-    r"|['\"][ \t]*\\?\n\s*[^\s\w(,.='\"]"
-)
-_WHERE = r"\bwhere\b"
-_WHERE_ALL = r"\bwhere(?:\s|\()*(?:1\s*=\s*1|true|1|'1'\s*=\s*'1')(?:\s|\))*(?:$|;|['\"])"
-_GATE = rf"(?i)\b(?:{'|'.join(_STATEMENTS)}|replace)\b"
+MOST_TEXTS = 64
+"""Texts that a text may run from its strings, and these from theirs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement of ``kind`` between the characters ``start`` and ``end`` of the text.
+def statements(text: str, dialect: Dialect = Dialect.ANY) -> tuple[Statement, ...]:
+    """Everything that the SQL ``text`` does, each once; with :data:`UNKNOWN` when not all of it could be read."""
+    found: dict[Statement, None] = {}
+    texts = [text]
+    length = 0
+    for count, one in enumerate(texts):
+        length += len(one)
+        if count >= MOST_TEXTS or length > LONGEST:
+            found |= dict.fromkeys(_mentioned(one))
+            found[UNKNOWN] = None
+            break
+        reading = _read(one, dialect)
+        found |= dict.fromkeys(reading.statements)
+        for mention in reading.mentions:
+            found |= dict.fromkeys(mentions(mention))
+        texts += reading.texts
+    return tuple(found)
 
-    ``has_where`` says that it has a WHERE which restricts it (``WHERE 1=1`` does not); only meaningful for kinds that
-    can have one.
+
+def mentions(text: str) -> tuple[Statement, ...]:
+    """What SQL that stands somewhere in ``text`` does; exact when all of ``text`` is SQL, by pattern when it is not.
+
+    Nothing for texts that hold no SQL. What is only by pattern does not count as unknown.
     """
+    rough = _mentioned(text)
+    if not rough or len(text) > LONGEST:
+        return rough
+    try:
+        return tuple(dict.fromkeys(sql_postgres.read(lex(_clean(text), Dialect.POSTGRES).sql).statements)) or rough
+    except Unreadable:
+        return rough
 
-    kind: str
-    has_where: bool
-    start: int
-    end: int
 
-
-def find_statements(text: str) -> list[Statement]:
-    """Every statement found in ``text``, in order of its start; the same one may be found under two readings."""
-    data = encoded(text)
-    if compile_pattern(_GATE).search(data) is None:
-        return []
-    without_blocks = _without_block_comments(data)
-    without_comments = _blanked(r"(?:--|#)[^\n]*", without_blocks)
-    readings = {data, without_blocks, without_comments, _blanked(r"'[^']*'", without_comments)}
-    found = list({statement for reading in readings for statement in _found(reading)})
-    spans = character_spans(data, [(start, end) for _, _, start, end in found])
-    statements = [Statement(kind, has_where, *span) for (kind, has_where, _, _), span in zip(found, spans, strict=True)]
-    return sorted(
-        statements, key=lambda statement: (statement.start, statement.end, statement.kind, statement.has_where)
+def _mentioned(text: str) -> tuple[Statement, ...]:
+    return tuple(
+        dict.fromkeys(Statement(mention.kind, None, mention.has_where) for mention in sql_mention.find_statements(text))
     )
 
 
-def _found(data: bytes) -> list[tuple[str, bool, int, int]]:
-    ends = [start for start, _ in occurrences(_ignoring_case(_END), data)]
-    unrestricted = {start for start, _ in occurrences(_ignoring_case(_WHERE_ALL), data)}
-    wheres = [start for start, _ in occurrences(_ignoring_case(_WHERE), data) if start not in unrestricted]
-    found = []
-    for kind, pattern in _STATEMENTS.items():
-        for start, head in occurrences(_ignoring_case(rf"\b(?:{pattern})"), data):
-            next_end = bisect_left(ends, head)
-            end = ends[next_end] if next_end < len(ends) else len(data)
-            next_where = bisect_left(wheres, start)
-            has_where = next_where < len(wheres) and wheres[next_where] < end
-            found.append((kind, has_where, start, end))
-    return found
+def _clean(text: str) -> str:
+    """``text`` with a letter for what no encoding takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-@cache
-def _ignoring_case(pattern: str) -> Pattern:
-    return compile_pattern(f"(?i){pattern}")
+def _read(text: str, dialect: Dialect) -> Reading:
+    if "\0" in text:
+        # Some programs end at a NUL, others leave it out.
+        return _unread(text.replace("\0", ""))
+    text = _clean(text)
+    lexed = lex(text, dialect)
+    directed = [effect for directive in lexed.directives for effect in directive_effects(directive, dialect)]
+    if not lexed.words.strip(" \t\r\n;"):
+        return Reading(directed)
+    match dialect:
+        case Dialect.ANY:
+            reading = _read_any(text, lexed)
+        case Dialect.POSTGRES:
+            reading = _read_postgres(lexed)
+        case _:
+            try:
+                reading = sql_dialects.read(lexed, dialect)
+            except Unreadable:
+                reading = _unread(lexed.sql)
+    reading.statements += directed
+    return reading
 
 
-def _without_block_comments(data: bytes) -> bytes:
-    """``data`` with block comments blanked out; of MySQL's executable comments only what delimits them."""
-    result = bytearray(data)
-    open_comments: list[int] = []
-    for start, end in occurrences(compile_pattern(r"/\*(?:M?!\d*)?|\*/"), data):
-        token = data[start:end]
-        if token == b"/*":
-            open_comments.append(start)
-        elif token != b"*/":
-            result[start:end] = b" " * (end - start)
-        elif open_comments:
-            begin = open_comments.pop()
-            if not open_comments:
-                result[begin:end] = b" " * (end - begin)
-        else:
-            result[start:end] = b"  "
-    return bytes(result)
+def _unread(text: str) -> Reading:
+    return Reading([*_mentioned(text), UNKNOWN])
 
 
-def _blanked(pattern: str, data: bytes) -> bytes:
-    """``data`` with spaces for what ``pattern`` matches: for line comments, or for literals that may hold a word."""
-    result = bytearray(data)
-    for start, end in occurrences(compile_pattern(pattern), data):
-        result[start:end] = b" " * (end - start)
-    return bytes(result)
+def _read_postgres(lexed: Lexed) -> Reading:
+    """The statements one by one where they cannot be read together: psql goes on after a statement that fails."""
+    try:
+        return sql_postgres.read(lexed.sql)
+    except Unreadable:
+        pass
+    try:
+        pieces = sql_postgres.split(lexed.sql)
+    except Unreadable:
+        return _unread(lexed.sql)
+    whole = Reading()
+    for piece in pieces:
+        reading = _read_piece(piece)
+        whole.statements += reading.statements
+        whole.texts += reading.texts
+        whole.mentions += reading.mentions
+    return whole
+
+
+_PLACEHOLDER = re.compile(r"%s|%\(\w+\)s|\?|(?<![:\w]):\w+")
+
+
+def _read_piece(piece: str) -> Reading:
+    """One statement: as it is, then with drivers' placeholders, then by sqlglot, which goes deeper."""
+    for candidate in (piece, _PLACEHOLDER.sub("$1", piece)):
+        try:
+            return sql_postgres.read(candidate)
+        except Unreadable:
+            continue
+    try:
+        reading = sql_dialects.read(lex(piece, Dialect.POSTGRES), Dialect.POSTGRES)
+    except Unreadable:
+        return _unread(piece)
+    reading.statements.append(UNKNOWN)
+    return reading
+
+
+_OTHERS = (Dialect.MYSQL, Dialect.TSQL, Dialect.SQLITE, Dialect.ORACLE, Dialect.BIGQUERY, Dialect.SNOWFLAKE)
+
+_AMBIGUOUS = re.compile(r"[\\`#\[]|/\*M?!|--\S")
+"""What other databases read in another way than PostgreSQL does: quotes, comments, escapes."""
+
+
+def _read_any(text: str, lexed: Lexed) -> Reading:
+    """As PostgreSQL, if it takes the text, and where others would read it otherwise as these too; else as the first
+    that takes it."""
+    reading = _read_postgres(lexed)
+    known = not _is_unknown(reading)
+    if known and not _AMBIGUOUS.search(text):
+        return reading
+    for dialect in _OTHERS:
+        try:
+            other = sql_dialects.read(lex(text, dialect), dialect)
+        except Unreadable:
+            continue
+        if known:
+            reading.statements += [statement for statement in other.statements if statement != UNKNOWN]
+            reading.texts += other.texts
+        elif not _is_unknown(other):
+            return other
+    return reading
+
+
+def _is_unknown(reading: Reading) -> bool:
+    return any(statement.kind is StatementKind.UNKNOWN for statement in reading.statements)

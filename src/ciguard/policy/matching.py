@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from ciguard.inspect.sql_statement import Statement
 from ciguard.inspect.text_rules import Pattern, TextRule, any_of, encoded
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 from ciguard.policy import globs
 from ciguard.policy.rules import Rule
+from ciguard.policy.sql_matching import sql_matches
 from ciguard.policy.tools import GROUPS
 
 _ENVELOPE = frozenset(
@@ -54,13 +56,12 @@ class Subject:
         return [encoded(text) for text in self.texts]
 
     @cached_property
-    def statements(self) -> frozenset[tuple[str, bool]]:
-        """The kinds of the SQL statements in ``texts``, each with whether it has a WHERE."""
-        from ciguard.inspect.sql import find_statements
+    def statements(self) -> frozenset[Statement]:
+        """What the SQL in ``texts`` does."""
+        from ciguard.inspect import sql
 
-        return frozenset(
-            (statement.kind, statement.has_where) for text in self.texts for statement in find_statements(text)
-        )
+        read = sql.statements if self._subject.kind is OperationKind.SQL else sql.mentions
+        return frozenset(statement for text in self.texts for statement in read(text))
 
 
 def _lines(value: Json) -> Iterator[str]:
@@ -104,13 +105,7 @@ class Matcher:
         return self.text is None or self.text.found_in(subject.encoded)
 
     def _matches_sql(self, subject: Subject) -> bool:
-        sql = self.rule.sql
-        if sql is None:
-            return True
-        return any(
-            kind in sql.statements or (not has_where and kind in sql.without_where)
-            for kind, has_where in subject.statements
-        )
+        return self.rule.sql is None or sql_matches(self.rule.sql, subject.statements)
 
 
 class Watch:

@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ciguard.decision import Action
+from ciguard.inspect.sql_statement import StatementKind
 from ciguard.operation import OperationKind
-from ciguard.policy.shapes import Approver, Keyword, Kind, Regex, RuleId, ToolGlob, refusal
+from ciguard.policy.shapes import Approver, Keyword, Kind, Regex, RuleId, TableGlob, ToolGlob, refusal
 
 
 class Section(BaseModel):
@@ -30,21 +31,6 @@ class ActionWord(StrEnum):
     def action(self) -> Action:
         """The action of this word."""
         return Action[self.name]
-
-
-class StatementKind(StrEnum):
-    """The SQL statements that a rule can name."""
-
-    DROP = "drop"
-    TRUNCATE = "truncate"
-    DELETE = "delete"
-    UPDATE = "update"
-    INSERT = "insert"
-    MERGE = "merge"
-    ALTER = "alter"
-    CREATE = "create"
-    GRANT = "grant"
-    REVOKE = "revoke"
 
 
 class TextMatcher(Section):
@@ -85,11 +71,22 @@ class ToolMatcher(Section):
 
 
 class SqlMatcher(Section):
-    """Looks for SQL statements in every text of the body, for example in the argument of a psql command."""
+    """Looks for what SQL does, for example the SQL in the argument of a psql command."""
 
-    statements: tuple[StatementKind, ...] = Field(default=(), description="Statements that match wherever they appear.")
+    statements: tuple[StatementKind, ...] = Field(
+        default=(),
+        description="What matches wherever it appears. call runs a procedure; outside runs programs or opens "
+        "files from within the database; unknown is SQL that cannot be read or is put together while it runs.",
+    )
     without_where: tuple[Literal["delete", "update"], ...] = Field(
-        default=(), description="Statements that match when they have no WHERE."
+        default=(), description="Statements that match when no WHERE restricts them; WHERE 1=1 does not."
+    )
+    tables: tuple[TableGlob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Tables and other objects to which this is limited; * stands for any characters. A name without "
+        "schema can be in any. Statements whose tables are not known match too.",
+        examples=[["payments", "audit.*"]],
     )
 
     @model_validator(mode="after")
@@ -109,7 +106,7 @@ class Rule(Section):
     on: tuple[Kind, ...] = Field(min_length=1, description="The operations and results that the rule looks at.")
     text: TextMatcher | None = Field(default=None, description="Matches texts.")
     tool: ToolMatcher | None = Field(default=None, description="Matches the names of called tools.")
-    sql: SqlMatcher | None = Field(default=None, description="Matches SQL statements.")
+    sql: SqlMatcher | None = Field(default=None, description="Matches what SQL does.")
     action: ActionWord = Field(
         default=ActionWord.ALLOW,
         description="allow only adds the risk; mask hides what text matches; hold asks a human; block refuses.",

@@ -185,6 +185,10 @@ UpstreamUrl = Annotated[str, AfterValidator(_upstream)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Glob = Annotated[str, Shape(r"\S{1,200}", "a glob", "write a name in which * stands for any characters")]
+TableGlob = Annotated[
+    str,
+    Shape(r"[^\s.]{1,100}(?:\.[^\s.]{1,100}){0,2}", "the name of a table", "write table, schema.table or schema.*"),
+]
 ToolGlob = Annotated[Glob, AfterValidator(_tool_glob)]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"enum": list(KINDS)})]
 ClaimValues = Annotated[

@@ -4,201 +4,389 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.inspect.sql import find_statements
+from ciguard.inspect.sql import LONGEST, mentions, statements
+from ciguard.inspect.sql_statement import Dialect
+
+P, M, T, S, ORA = Dialect.POSTGRES, Dialect.MYSQL, Dialect.TSQL, Dialect.SQLITE, Dialect.ORACLE
 
 
-def kinds(text: str) -> set[str]:
-    return {statement.kind for statement in find_statements(text)}
+def effects(text: str, dialect: Dialect = Dialect.ANY) -> set[str]:
+    """Each thing done as ``kind table,table``, with ``where`` when a WHERE restricts it; ``?`` for unknown tables."""
+    found = set()
+    for statement in statements(text, dialect):
+        tables = "?" if statement.tables is None else ",".join(dict.fromkeys(statement.tables))
+        found.add(" ".join(filter(None, [statement.kind, tables, "where" if statement.has_where else ""])))
+    return found
 
 
-def without_where(text: str) -> set[str]:
-    return {statement.kind for statement in find_statements(text) if not statement.has_where}
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DROP TABLE Shop.Users, c CASCADE", {"drop shop.users,c"}),
+        ('drop table "Users"', {"drop users"}),
+        ("drop schema x", {"drop x"}),
+        ("drop database x", {"drop x"}),
+        ("drop function f(int)", {"drop f"}),
+        ("drop type t", {"drop t"}),
+        ("drop role r", {"drop"}),
+        ("drop owned by r", {"drop"}),
+        ("alter table t drop column c", {"alter t", "drop c"}),
+        ("alter table t add column c int", {"alter t"}),
+        ("alter role postgres superuser", {"alter"}),
+        ("alter system set a = 1", {"alter"}),
+        ("alter table a rename to b", {"alter a"}),
+        ("truncate a, b", {"truncate a,b"}),
+        ("delete from t", {"delete t"}),
+        ("delete from t where id = 1", {"delete t where"}),
+        ("delete from t using u", {"delete t", "select u"}),
+        ("update t set a = 1", {"update t"}),
+        ("update t set a = 1 from u where t.id = u.id", {"update t where", "select u"}),
+        ("insert into a values (1)", {"insert a"}),
+        ("insert into a select * from b", {"insert a", "select b"}),
+        ("merge into a using b on a.x = b.x when matched then delete", {"merge a", "select b"}),
+        ("select 1", {"select"}),
+        ("select * from a join b on true", {"select a,b"}),
+        ("select * into x from y", {"create x", "select y"}),
+        ("create table x as select * from y", {"create x", "select y"}),
+        ("create extension dblink", {"create"}),
+        ("grant select on a to b", {"grant a"}),
+        ("revoke all on a from b", {"revoke a"}),
+        ("grant r to s", {"grant"}),
+        ("alter default privileges grant select on tables to y", {"alter", "grant"}),
+        ("call p()", {"call p"}),
+        ("execute x", {"call x"}),
+        ("prepare x as delete from t", {"delete t"}),
+        ("begin; set a = 1; vacuum; show a; lock table t; commit", set()),
+        # Common table expressions that change data.
+        ("with d as (delete from t returning *) select * from d", {"delete t", "select d"}),
+        ("with t as (select 1) delete from t", {"delete t", "select"}),
+        # EXPLAIN runs nothing, EXPLAIN ANALYZE does.
+        ("explain delete from t", set()),
+        ("explain (analyze, buffers) delete from t", {"delete t"}),
+        ("explain analyze verbose delete from t", {"delete t"}),
+        # Beyond the database.
+        ("copy t from program 'curl x'", {"insert t", "outside ?"}),
+        ("copy (select * from t) to '/tmp/x'", {"select", "select t", "outside ?"}),
+        ("copy t from stdin", {"insert t"}),
+        ("select pg_read_file('/etc/passwd')", {"select", "outside ?"}),
+        ("select pg_catalog.pg_ls_dir('.')", {"select", "outside ?"}),
+        ("select lo_import('/etc/passwd')", {"select", "outside ?"}),
+        ("load 'evil'", {"outside ?"}),
+        ("create subscription s connection 'host=x' publication p", {"create", "outside ?"}),
+        # What runs from strings.
+        ("do $$ begin delete from t; end $$", {"delete t"}),
+        ("do $$ begin execute 'drop table x'; end $$", {"drop x"}),
+        ("do $$ declare y text; begin execute 'drop table ' || y; end $$", {"unknown ?", "drop ?"}),
+        ("do $$ declare r record; begin for r in execute 'drop table x' loop end loop; end $$", {"drop x"}),
+        ("do $$ begin perform pg_read_file('x'); end $$", {"select", "outside ?"}),
+        ("do $$ begin if true then if true then truncate t; end if; end if; end $$", {"truncate t", "select"}),
+        ("do language plpython3u $$ plpy.execute('drop table x') $$", {"unknown ?", "drop ?"}),
+        ("do $$ this is no code; drop table x $$", {"unknown ?", "drop ?"}),
+        ("create function f() returns int language sql as 'delete from t; select 1'", {"create", "delete t", "select"}),
+        ("create function f() returns int begin atomic delete from t; select 1; end", {"create", "delete t", "select"}),
+        ("create function f() returns int language c as 'x.so', 'f'", {"create", "unknown ?"}),
+        ("select query_to_xml('delete from t', true, true, '')", {"select", "delete t"}),
+        ("select dblink_exec('x', 'drop table ' || y)", {"select", "outside ?", "unknown ?", "drop ?"}),
+        # psql's own.
+        ("\\dt", set()),
+        ("\\! rm -rf /", {"outside ?"}),
+        ("select 1 \\g | sh", {"select", "outside ?"}),
+        ("select 'drop table x' \\gexec", {"select", "unknown ?"}),
+        ("\\i x.sql\nselect 1", {"select", "unknown ?"}),
+        ("\\copy t from program 'sh'", {"insert ?", "outside ?"}),
+        ("\\copy t to 'x.csv'", {"select ?"}),
+        ("select '\\! x'", {"select"}),
+        # Several in one text; what fails does not hide the others.
+        (
+            "select 1; drop table x; no sql (; delete from t where id = %s",
+            {"select", "drop x", "delete ? where", "unknown ?"},
+        ),
+        ("drop table a; no sql; drop table b", {"drop a", "drop b", "unknown ?"}),
+        ("delete from t where id = %s and a = ? and b = :c", {"delete t where"}),
+        ("delete from t where a = %(a)s; drop table x", {"delete t where", "drop x"}),
+        # Strings and comments hold no statements.
+        ("insert into log values ('drop table x; delete from y')", {"insert log"}),
+        ("select $$drop table x$$, E'\\'; drop table x', U&'a'", {"select"}),
+        ("/* drop /* table */ x */ select 1 -- drop table x", {"select"}),
+        ("-- drop table x", set()),
+        (" ; ;\n", set()),
+        ("select '\\'; drop table x; --'", {"select", "drop x"}),
+        ("hello world", {"unknown ?"}),
+        ("drop table 'unclosed", {"unknown ?", "drop ?"}),
+        ("select 1\0; drop table x", {"unknown ?", "drop ?"}),
+        ("DR\0OP table x", {"unknown ?", "drop ?"}),
+        ("truncate \ud800", {"truncate \ufffd"}),
+    ],
+)
+def test_postgres(text: str, expected: set[str]) -> None:
+    assert effects(text, P) == expected
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("true", "1=1", "1 = 1.0", "'a'='a'", "id = id", "t.id = id", "id >= id", "not false", "not not true"),
+        *("true or id = 2", "id = 1 or 1 = 1", "(1=1) and (2>1)", "'t'::bool", "name like '%'", "1 in (2, 1)"),
+        *("exists (select 1)", "(1=1) is true", "1 <> 2", "2 > 1", "null is null or true"),
+    ],
+)
+def test_a_where_that_is_always_true_restricts_nothing(where: str) -> None:
+    assert "delete t" in effects(f"delete from t where {where}", P)
+    assert "update t" in effects(f"update t set a = 1 where {where}", P)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("id = 1", "id <> id", "1 = 2", "false", "not true", "true and id = 1", "a = b", "name like 'a%'", "null"),
+        *("exists (select 1 from u)", "id in (1, 2)", "id = any (array[1])", "current of c", "(id = 1) is true"),
+        *("'a' = 'b'", "1 > 2", "id is not null", "'word'", "1 = '1' or id = 2"),
+    ],
+)
+def test_a_where_that_depends_on_the_row_restricts(where: str) -> None:
+    assert "delete t where" in effects(f"delete from t where {where}", P)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "expected"),
+    [
+        (M, "drop table a, `B`.`c`", {"drop a,b.c"}),
+        (M, "/*!50000 DROP */ TABLE users", {"drop users"}),
+        (M, "/*! drop table users */", {"drop users"}),
+        (M, "/*M!100100 drop table users */", {"drop users"}),
+        (M, "select 1 --1; drop table x", {"select", "drop x"}),
+        (M, "select 1 -- ; drop table x", {"select"}),
+        (M, "select 1 # ; drop table x", {"select"}),
+        (M, "select '\\'; drop table x; -- '", {"select"}),
+        (M, 'select "drop table x"', {"select"}),
+        (M, "delete a, b from a join b on a.id = b.id", {"delete a,b"}),
+        (M, "delete from t where true limit 5", {"delete t"}),
+        (M, "delete from t where id = ?", {"delete t where"}),
+        (M, "delete t.* from t", {"delete ?", "unknown ?"}),
+        (M, "delete quick from t", {"delete quick,t"}),
+        (M, "update a inner join b on a.id = b.id set a.x = 1", {"update a,b"}),
+        (M, "update ignore t set a = 1", {"update ?", "unknown ?"}),
+        (M, "replace into t values (1)", {"insert ?"}),
+        (M, "rename table a to b", {"alter ?"}),
+        (M, "truncate t", {"truncate t"}),
+        (M, "load data infile '/etc/passwd' into table t", {"outside ?", "unknown ?"}),
+        (M, "select * from t into outfile '/tmp/x'", {"outside ?", "unknown ?"}),
+        (M, "select load_file('/etc/passwd')", {"select", "outside ?"}),
+        (M, "set @a = 'drop table x'; prepare s from @a; execute s", {"unknown ?", "call ?"}),
+        (M, "prepare s from 'drop table x'", {"unknown ?", "drop ?"}),
+        (M, "create procedure p() begin drop table x; end", {"create p", "drop x"}),
+        (M, "create trigger x after insert on t for each row delete from u", {"create ?", "delete ?"}),
+        (M, "grant all on a.b to c", {"grant a.b"}),
+        (M, "alter user root identified by 'x'", {"alter ?"}),
+        (M, "drop user x@localhost", {"drop ?"}),
+        (M, "explain delete from t", set()),
+        (M, "explain analyze delete from t", {"delete t"}),
+        (M, "show tables; use x; describe t; start transaction; commit", set()),
+        (M, "source x.sql", {"unknown ?"}),
+        (M, "\\. x.sql", {"unknown ?"}),
+        (M, "\\! sh", {"outside ?"}),
+        (M, "system sh", {"outside ?"}),
+        (M, "call p()", {"call ?"}),
+        (T, "exec xp_cmdshell 'dir'", {"outside ?"}),
+        (T, "exec master..xp_cmdshell 'dir'", {"outside ?"}),
+        (T, "exec('drop table x')", {"drop x"}),
+        (T, "exec sp_executesql N'drop table x'", {"drop x"}),
+        (T, "exec sp_executesql @x", {"unknown ?"}),
+        (T, "exec(@x)", {"unknown ?"}),
+        (T, "exec p 1", {"call p"}),
+        (T, "drop table x\nGO\nselect 1", {"drop x", "select"}),
+        (T, "select a delete from t", {"select t", "delete ?"}),
+        (T, "select 1 drop table x", {"drop ?", "unknown ?"}),
+        (T, "if 1=1 drop table x", {"drop x"}),
+        (T, "begin delete from x end", {"delete ?", "unknown ?"}),
+        (T, "select * into n from t", {"create n", "select t"}),
+        (T, "select * from openrowset('a', 'b', 'c')", {"select", "outside ?"}),
+        (T, "update u set a = 1 from users u", {"update u,users"}),
+        (T, "delete from s where x in (select x from u)", {"delete s where", "select u"}),
+        (T, "update [t] set a = 1 where 1=1", {"update t"}),
+        (T, "shutdown", {"unknown ?"}),
+        (T, ":r x.sql", {"unknown ?"}),
+        (S, ".read x.sql", {"unknown ?"}),
+        (S, ".shell rm -rf /", {"outside ?"}),
+        (S, ".tables", set()),
+        (S, "attach 'x' as y", {"outside ?"}),
+        (S, "vacuum into 'x'", {"outside ?"}),
+        (S, "pragma writable_schema = 1", {"alter"}),
+        (S, "pragma table_info(x)", set()),
+        (S, "select load_extension('x')", {"select", "outside ?"}),
+        (ORA, "begin execute immediate 'drop table x'; end;", {"drop ?", "unknown ?"}),
+        (ORA, "select utl_http.request('x') from dual", {"select dual", "outside ?"}),
+        (ORA, "drop table x purge", {"drop x"}),
+        (ORA, "select q'[it's; drop table x]' from dual", {"select dual"}),
+        (Dialect.BIGQUERY, "truncate table a.b.c", {"truncate a.b.c"}),
+        (Dialect.BIGQUERY, "export data options(uri='x') as select 1", {"select", "outside ?"}),
+        (Dialect.SNOWFLAKE, "copy into t from @s", {"insert t", "outside ?"}),
+        (Dialect.SNOWFLAKE, "!source x.sql", {"unknown ?"}),
+        (Dialect.DUCKDB, "copy t to '/tmp/x'", {"select t", "outside ?"}),
+        (Dialect.DUCKDB, "install httpfs; drop table t", {"outside ?", "drop t"}),
+        (Dialect.CLICKHOUSE, "alter table t delete where 1", {"alter t", "delete ?"}),
+    ],
+)
+def test_other_databases(dialect: Dialect, text: str, expected: set[str]) -> None:
+    assert effects(text, dialect) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("DROP TABLE users", "drop"),
-        ("drop database if exists shop", "drop"),
-        ("DROP MATERIALIZED VIEW sales", "drop"),
-        ("drop index concurrently i", "drop"),
-        ("ALTER TABLE t DROP COLUMN c", "drop"),
-        ("truncate users", "truncate"),
-        ("TRUNCATE TABLE ONLY public.users", "truncate"),
-        ('truncate "Users"', "truncate"),
-        ("delete from users", "delete"),
-        ("DELETE LOW_PRIORITY QUICK FROM users", "delete"),
-        ("delete a, b from a join b", "delete"),
-        ("DELETE t.* FROM t", "delete"),
-        ("delete t from users as t where x", "delete"),
-        ("update users set a = 1", "update"),
-        ("UPDATE ONLY public.users AS u SET name = 'x'", "update"),
-        ('update "my users" set "a b"=1', "update"),
-        ("update [dbo].[users] set a=1", "update"),
-        ("update a, b set a.x = b.y", "update"),
-        ("update a inner join b on a.id = b.id set a.x = 1", "update"),
-        ("update or replace users set a=1", "update"),
-        ("update users set (a, b) = (1, 2)", "update"),
-        ("update users set tags[1] = 'x'", "update"),
-        ("insert into users values (1)", "insert"),
-        ("INSERT IGNORE INTO users", "insert"),
-        ("replace into users", "insert"),
-        ("merge into users using x", "merge"),
-        ("alter role admin superuser", "alter"),
-        ("create or replace function f()", "create"),
-        ("grant all on users to bob", "grant"),
-        ("revoke select on users from bob", "revoke"),
+        ("/*!50000 DROP */ TABLE users", "drop"),
+        ("select 1 --1; drop table x", "drop"),
+        ("select '\\'; drop table x; -- '", "drop"),
+        ("drop table `x`", "drop"),
+        ("exec xp_cmdshell 'dir'", "outside"),
+        ("delete from [dbo].[users]", "delete"),
+        ("truncate table x", "truncate"),
+        ("begin execute immediate 'drop table x'; end;", "unknown"),
     ],
 )
-def test_statements_and_their_kinds(text: str, kind: str) -> None:
-    assert kind in kinds(text)
-    assert kind in kinds(text.upper())
-    if '"' not in text:
-        assert kind in kinds(text.replace(" ", "\n\t "))
+def test_without_a_dialect_every_reading_counts(text: str, kind: str) -> None:
+    assert kind in {statement.kind for statement in statements(text)}
+
+
+def test_without_a_dialect_plain_sql_is_exact() -> None:
+    assert effects("insert into log values ('drop table x')") == {"insert log"}
+    assert effects("insert into `log` values ('drop table x')") == {"insert log"}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "psql -c 'DROP TABLE users'",
-        'psql --quiet -c "DROP /* hi */ TABLE users"',
-        "echo 'drop table users;' | psql",
-        "psql <<EOF\nDROP TABLE users;\nEOF",
-        "cursor.execute('DROP ' + 'TABLE users')",
-        'cursor.execute("DROP "\n  "TABLE users")',
-        "DROP/**/TABLE users",
-        "DROP /* a */ /* b */ TABLE users",
-        "DROP /* a /* nested */ b */ TABLE users",
-        f"DROP /*{'x' * 5000}*/ TABLE users",
-        "DROP -- why not\n TABLE users",
-        f"DROP -- {'x' * 5000}\n TABLE users",
-        "DROP # mysql\n TABLE users",
-        "psql --quiet -c 'DROP -- x\n TABLE users'",
-        "/*!50000 DROP */ TABLE users",
-        "DROP /*!50000 TABLE */ users",
-        "/*M! DROP TABLE users */",
-        '{"sql": "DROP\\nTABLE users"}',
-        "DrOp\u0009tAbLe users",
-        "é😀 DROP TABLE users",
-        "\ud800 DROP TABLE users",
-        "*/ DROP TABLE users /*",
+        "select " + "+".join(["1"] * 200_000),
+        "select " + "not " * 50_000 + "1",
+        "select 1" + " isnull" * 30_000,
+        "select " + "(" * 100_000,
+        "select " + "(select " * 20_000,
+        "select " + "a[" * 30_000,
+        "select * from a" + " natural join a" * 20_000,
+        "with a as(" * 20_000,
+        "do $$ begin x := " + "+".join(["1"] * 100_000) + "; end $$",
+        "do $$ begin " + "if true then " * 20_000 + "end $$",
+        "create function f() returns int language sql as 'select " + "+".join(["1"] * 100_000) + "'",
     ],
 )
-def test_disguises_are_seen_through(text: str) -> None:
-    assert "drop" in kinds(text)
+def test_deep_trees_end_in_unknown_and_not_in_the_end_of_the_process(text: str) -> None:
+    assert "unknown ?" in effects(text + "; drop table x", P)
+    assert "unknown ?" in effects(text)
+
+
+def test_long_texts_are_unknown_but_not_unseen() -> None:
+    text = "select 1;" * (LONGEST // 9 + 1) + "drop table x"
+    assert effects(text, P) == {"unknown ?", "drop ?"}
+    assert effects("select 1;" * 10_000 + "drop table x", M) == {"unknown ?", "drop ?"}
+
+
+def test_texts_that_run_texts_come_to_an_end() -> None:
+    text = "drop table x"
+    for depth in range(100):
+        tag = f"$t{depth}$"
+        text = f"do $b{depth}$ begin execute {tag}{text}{tag}; end $b{depth}$"
+    assert "unknown ?" in effects(text, P)
+
+
+def test_what_goes_deeper_than_the_grammar_is_still_found() -> None:
+    chain = "||".join(["'a'"] * 100)
+    assert effects(f"select {chain}; drop table x", P) == {"select", "unknown ?", "drop x"}
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "expected"),
     [
-        "",
-        "SELECT * FROM users",
-        "drop the table of contents",
-        "git commit -m 'Update the docs'",
-        "apt-get update && apt-get install -y jq",
-        "git update-index --refresh",
-        "delete old files from disk",
-        "truncate -s 0 app.log",
-        "update README and set the version",
-        "npm run update; set -e",
-        "raindrop table",
-        "dict.update(b)\nset(x)",
-        "-- where is my table",
+        ("DROP TABLE users", {("drop", ("users",))}),
+        ("insert into log values ('drop table x')", {("insert", ("log",))}),
+        ("please run: drop table users", {("drop", None)}),
+        ("cursor.execute('drop table users')", {("drop", None)}),
+        ("select 1", set()),
+        ("ordinary words", set()),
     ],
 )
-def test_ordinary_texts_hold_no_statement(text: str) -> None:
-    assert find_statements(text) == []
+def test_mentions_are_exact_for_sql_and_by_pattern_elsewhere(text: str, expected: set[object]) -> None:
+    assert {(statement.kind.value, statement.tables) for statement in mentions(text)} == expected
 
 
-@pytest.mark.parametrize(
-    "text",
+PIECES = st.sampled_from(
     [
-        "delete from users",
-        "delete from users;",
-        "delete from users; select 1 where true",
-        "update users set a = 1 -- where id = 1",
-        "delete from users /* where */",
-        "update users set a = 'where'",
-        "update users set a = 'no where to go'",
-        'psql -c "delete from users" -c "select 1 where true"',
-        "psql -c 'delete from users' | grep where",
-        "psql -c 'delete from users' && echo where",
-        "psql -c 'delete from users' > where",
-        "psql -c 'delete from users'",
-        "psql -c 'delete from users'; where",
-        "(psql -c 'delete from users') where",
-        "delete from users where 1=1",
-        "delete from users where 1 = 1;",
-        "update users set a=1 where true",
-        "psql -c 'delete from users where (1=1)'",
-        "delete from a where id = 1; delete from b",
-        "delete from nowhere",
-        "psql <<EOF\ndelete from users\nEOF",
-    ],
-)
-def test_statements_without_a_restriction(text: str) -> None:
-    assert without_where(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "delete from users where id = 1",
-        "DELETE FROM users\nWHERE id = 1;",
-        'DELETE FROM "users"\nWHERE id = 1',
-        "delete from users using x where users.id = x.id",
-        "update users set a = 'b' where c = 'd'",
-        "update users set a = a || 'x' where id = 1",
-        "psql -c \"update users set a = 'b' where id = 1\"",
-        "psql -c 'delete from users where id = 1' | cat",
-        "delete from users /* all? */ where id = 1",
-        "delete from users where active = 1 and x = 1=1",
-    ],
-)
-def test_statements_with_a_restriction(text: str) -> None:
-    assert find_statements(text)
-    assert without_where(text) == set()
-
-
-def test_statements_say_where_they_are() -> None:
-    text = "é; delete from ü where x; drop table y"
-    assert [(s.kind, s.has_where, text[s.start : s.end]) for s in find_statements(text)] == [
-        ("delete", True, "delete from ü where x"),
-        ("drop", False, "drop table y"),
+        *(
+            "drop table x",
+            "delete from t",
+            "select 1",
+            "where",
+            "1=1",
+            "'",
+            '"',
+            "`",
+            "$$",
+            "$a$",
+            "/*",
+            "*/",
+            "/*!1",
+            "--",
+        ),
+        *(
+            "\n",
+            ";",
+            "(",
+            ")",
+            "[",
+            "]",
+            "\\",
+            "\\!",
+            "\\gexec",
+            "do",
+            "begin",
+            "end",
+            "execute",
+            "exec",
+            "exec(",
+            "@x",
+        ),
+        *(
+            "explain",
+            "analyze",
+            "E'",
+            "q'[",
+            "]'",
+            "U&'",
+            "\0",
+            "é",
+            "\ud800",
+            "%s",
+            "?",
+            ":x",
+            "GO",
+            ".read",
+            "source",
+        ),
+        *(
+            "create function f() returns int language sql as",
+            "as",
+            "if",
+            "declare",
+            "merge into a using b on true",
+            "#",
+        ),
+        *("alter table t", "grant all on t to u", "copy t from", "program 'x'", "values (1)", "union", "like '%'", ","),
     ]
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "delete from x ",
-        "update ",
-        "update a join ",
-        "update a,",
-        "update [a update b set c=1 ",
-        'update "x update y set z=1 ',
-        "drop /* drop table x ",
-        "drop -- drop table x ",
-        "drop ",
-        "/*",
-        "*/ drop ",
-        "/*! drop ",
-        "grant ",
-        "where ",
-        "delete a, delete from ",
-        "drop ' ",
-        "drop-- \n",
-    ],
 )
-def test_long_hostile_texts_come_to_an_end(piece: str) -> None:
-    """Were finding all statements quadratic, one of these would take hours."""
-    text = piece * (400_000 // len(piece))
-    assert all(0 <= statement.start < statement.end <= len(text) for statement in find_statements(text))
 
 
-@given(st.lists(st.sampled_from(["drop", " ", "/*", "*/", "--", "\n", "table", "'", "x", ";", "é", "\ud800", "where"])))
-def test_any_text_has_statements_within_it(pieces: list[str]) -> None:
-    text = "".join(pieces)
-    statements = find_statements(text)
-    assert all(text[statement.start] in "dD" and statement.end <= len(text) for statement in statements)
-    assert statements == sorted(statements, key=lambda statement: statement.start)
+@given(st.lists(PIECES, max_size=12).map(" ".join) | st.text(max_size=60), st.sampled_from(Dialect))
+def test_any_text_is_read_without_an_error(text: str, dialect: Dialect) -> None:
+    found = statements(text, dialect)
+    assert len(set(found)) == len(found)
+    assert all(table == table.lower() for statement in found for table in statement.tables or ())
+
+
+@given(st.lists(PIECES, max_size=6).map(" ".join), st.sampled_from([P, M, S, Dialect.ANY]))
+def test_a_statement_of_its_own_line_is_never_unseen(before: str, dialect: Dialect) -> None:
+    """Whatever stands before it: the statement is found, or the text is a comment or string that was left open."""
+    text = f"{before};\ndrop table victim;"
+    kinds = {statement.kind.value for statement in statements(text, dialect)}
+    opened = any(
+        mark in before for mark in ("'", '"', "`", "/*", "$$", "$a$", "[", "\\", "GO", ".read", "source", "explain")
+    )
+    assert opened or "drop" in kinds

@@ -111,6 +111,7 @@ def test_what_is_no_tool_call_is_never_left_out() -> None:
         ("{statements: [delete]}", "delete from users where id = 1", True),
         ("{without_where: [delete]}", "delete from a where id = 1; delete from b", True),
         ("{statements: [drop], without_where: [delete]}", "select 1", False),
+        ("{statements: [drop]}", "insert into log values ('drop table x')", False),
     ],
 )
 def test_sql_looks_into_every_text(sql: str, text: str, matched: bool) -> None:

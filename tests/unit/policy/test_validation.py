@@ -46,7 +46,7 @@ WRONG = [
     ("rules: [{id: a, on: [sql], text: {regex: [a]}, action: deny}]", 2, 56, "allow, mask, hold or block", "allow"),
     ("isolation: {require: strong}", 2, 22, "namespace, landlock, user or none", "namespace"),
     ("isolation: {prefer: best}", 2, 21, "auto, namespace", "auto"),
-    ("rules: [{id: a, on: [sql], sql: {statements: [select]}}]", 2, 47, "drop, truncate", "drop"),
+    ("rules: [{id: a, on: [sql], sql: {statements: [shout]}}]", 2, 47, "drop", "drop"),
     ("rules: [{id: a, on: [sql], sql: {without_where: [drop]}}]", 2, 50, "delete or update", "delete"),
     ("connections: {c: {type: anthropc, credential: {env: A}}}", 2, 25, "anthropic, openai or gemini", "anthropic"),
     ("connections: {c: {type: postgres, credential: {env: A}}}", 2, 25, "not served by this version", "anthropic"),
