@@ -1,0 +1,1 @@
+"""What a shell script could run: its simple commands, through quotes, variables and the programs that run others."""

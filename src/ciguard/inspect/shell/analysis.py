@@ -1,0 +1,25 @@
+"""The analysis of a script or of a program's words: every simple command that could run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ciguard.inspect.shell.command import Script
+from ciguard.inspect.shell.walk import Walk
+
+
+def analyse(text: str) -> Script:
+    """What the shell script ``text`` could run. Never raises; what cannot be told is a trait of the result.
+
+    POSIX shells and bash are understood; PowerShell and cmd are not.
+    """
+    walk = Walk()
+    walk.script(text)
+    return walk.result()
+
+
+def analyse_program(argv: Sequence[str]) -> Script:
+    """What a program started with the words ``argv`` could run: ``["bash", "-lc", "..."]``."""
+    walk = Walk()
+    walk.program(argv)
+    return walk.result()
