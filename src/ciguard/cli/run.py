@@ -134,14 +134,12 @@ def _publish(outcome: Outcome, environ: Mapping[str, str], paint: Painter) -> No
 
 def _summary(outcome: Outcome) -> dict[str, str | int]:
     """What ``--json`` prints; the action's outputs have the same names with hyphens."""
-    from ciguard.guard.session import LEVEL
-
     return {
         "session_dir": str(outcome.directory),
         "session_id": outcome.session,
         "outcome": outcome.words,
         "exit_status": outcome.status,
-        "isolation_level": LEVEL.value,
+        "isolation_level": outcome.level.value,
         "operations": outcome.counts.operations,
         "masked": outcome.counts.masked,
         "held": outcome.counts.held,
