@@ -50,7 +50,6 @@ GEMINI = "/gemini/v1beta/models/gemini-3-flash-preview:generateContent"
 
 POLICY = """\
 version: 1
-isolation: {{require: none}}
 connections:
   claude: {{type: anthropic, credential: {{env: KEY}}, upstream: "{url}"{claude}}}
   gpt: {{type: openai, credential: {{env: KEY}}, upstream: "{url}"}}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ciguard import __version__
 from ciguard.approvals.approver import Nobody
-from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, SessionStopped
+from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
@@ -65,6 +66,15 @@ class Plan:
     signers: tuple[ReadySigner, ...]
     environ: Mapping[str, str]
     cwd: Path
+
+    @property
+    def credential_variables(self) -> frozenset[str]:
+        """The variables of the guard's environment that hold what the agent must never have."""
+        from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
+        from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
+
+        own = {connection.declared.credential.env for connection in self.connections.values()}
+        return GITHUB | GITLAB | own | set(self.policy.secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +209,10 @@ async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
             with closing(reach(isolation, wanted, plan.environ)) as sandbox:
                 served = sandbox.listening[0] if sandbox.listening else shared
                 return await _guard(plan, argv, directory, recorder, announce, sandbox, served, scratch)
+        except IsolationUnavailable:
+            # Nothing has happened, so there is nothing to look at.
+            shutil.rmtree(directory)
+            raise
         finally:
             recorder.close()
 

@@ -31,8 +31,8 @@ def confine(wanted: Confinement) -> int:
     for name, most in wanted.limits.items():
         limit = getattr(resource, name)
         hard = resource.getrlimit(limit)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(limit, (most, most))
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if wanted.unconfined:
         return -1

@@ -10,8 +10,8 @@ standard input (``control.py``):
 5. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound; ``exited`` at last
 6. guard, at any time from 3 on: ``signal``, or the end of the stream, at which everything is killed
 
-The agent cannot reach this process: it is pid 1 of the agent's namespace, or outside of the agent's Landlock domain, and
-cannot be read by anyone.
+The agent cannot reach this process: it is pid 1 of the agent's namespace, or outside of the agent's Landlock domain,
+and cannot be read by anyone.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _become(
             control.send(channel, {"listener": True}, [listener])
             os.close(listener)
         os.chdir(order["cwd"])
-        os.execvpe(order["argv"][0], order["argv"], order["env"])
+        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - the agent's own program
     except OSError as error:
         os.write(failed, str(error.errno or errno.EIO).encode())
     except BaseException:  # noqa: BLE001 - between fork and exec nothing may escape

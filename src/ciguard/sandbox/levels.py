@@ -34,6 +34,9 @@ PUT_BACK = "Changes to protected files are undone after the agent's end, not ref
 LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from ciguard.sandbox.launcher import main; main()"
 
 
+NO_LIMITS = IsolationLimits()
+
+
 class NotOffered(Exception):
     """This machine does not offer the level: why, and what would help."""
 
@@ -68,7 +71,7 @@ class Wanted:
     request: places.Request
     ports: Sequence[int]
     protected: Collection[Path] = ()
-    limits: IsolationLimits = IsolationLimits()
+    limits: IsolationLimits = NO_LIMITS
 
 
 def launcher_command() -> list[str]:

@@ -13,6 +13,7 @@ from ciguard.sandbox.confining import PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, e
 
 CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+OVERWRITTEN = ord("-")
 _ENV_START, _ENV_END = 49, 50
 """Places of ``env_start`` and ``env_end`` in /proc/PID/stat, counted from 0 (proc(5): 50 and 51)."""
 
@@ -43,19 +44,23 @@ def scrub_environment(names: Collection[str]) -> None:
     """
     for name in names:
         os.environ.pop(name, None)
-    given = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
-    fields = given.rpartition(")")[2].split()
+    stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     # The name in parentheses is the second field; what follows it begins with the third.
-    start, end = int(fields[_ENV_START - 2]), int(fields[_ENV_END - 2])
-    block = ctypes.string_at(start, end - start)
-    place = start
-    for entry in block.split(b"\0"):
+    start, end = int(stat[_ENV_START - 2]), int(stat[_ENV_END - 2])
+    for place, length in _values(start, end, names):
+        ctypes.memset(place, OVERWRITTEN, length)
+    if any(ctypes.string_at(place, length).strip(bytes([OVERWRITTEN])) for place, length in _values(start, end, names)):
+        raise GuardFailure(
+            "the guard cannot remove a credential from its environment", "report this as a bug of ciguard"
+        )
+
+
+def _values(start: int, end: int, names: Collection[str]) -> list[tuple[int, int]]:
+    """Address and length of the value of each of the variables in the block from ``start`` to ``end``."""
+    found = []
+    for entry in ctypes.string_at(start, end - start).split(b"\0"):
         name, separator, value = entry.partition(b"=")
         if separator and os.fsdecode(name) in names:
-            ctypes.memset(place + len(name) + 1, ord("-"), len(value))
-        place += len(entry) + 1
-    left = ctypes.string_at(start, end - start).split(b"\0")
-    for entry in left:
-        name, separator, value = entry.partition(b"=")
-        if separator and os.fsdecode(name) in names and value.strip(b"-"):
-            raise GuardFailure("the guard cannot remove a credential from its environment", "report this as a bug")
+            found.append((start + len(name) + 1, len(value)))
+        start += len(entry) + 1
+    return found

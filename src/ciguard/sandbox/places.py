@@ -126,7 +126,7 @@ def without_sockets(entries: Mapping[str, Access]) -> dict[str, Access]:
 
 def with_the_machines_devices(entries: Mapping[str, Access]) -> dict[str, Access]:
     """The table where ``/dev`` is the machine's own: a few devices of it, and nothing else."""
-    devices = {path: Access.WRITABLE for path in DEVICES if os.path.exists(path) and not os.path.islink(path)}
+    devices = {path: Access.WRITABLE for path in DEVICES if Path(path).exists() and not Path(path).is_symlink()}
     return {"/dev": Access.HIDDEN, **devices, **entries}
 
 
@@ -210,6 +210,6 @@ def service_sockets() -> Iterator[str]:
 
 def _is_socket(path: str) -> bool:
     try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
+        return stat.S_ISSOCK(Path(path).stat().st_mode)
     except OSError:
         return False
