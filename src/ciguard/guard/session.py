@@ -73,8 +73,13 @@ class Plan:
         from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
         from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
 
-        own = {connection.declared.credential.env for connection in self.connections.values()}
-        return GITHUB | GITLAB | own | set(self.policy.secrets)
+        named = {connection.declared.credential.env for connection in self.connections.values()}
+        named |= {signing.key.env for signing in self.policy.audit.sign if signing != "job"}
+        named |= GITHUB | GITLAB | set(self.policy.secrets)
+        carrying = {
+            name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
+        }
+        return frozenset(named | carrying)
 
 
 @dataclass(frozen=True, slots=True)
