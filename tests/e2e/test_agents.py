@@ -15,7 +15,6 @@ import pytest
 
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
-from tests.e2e.conftest import AGENTS
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 9
@@ -23,7 +22,7 @@ LEAKED = "ghp_" + "a1B2" * 9
 POLICY = """\
 version: 1
 extends: [ciguard:standard]
-isolation: {{paths: {{read: ["{agents}"]}}}}
+isolation: {{require: none}}
 connections:
   claude: {{type: anthropic, credential: {{env: MODEL_KEY}}, upstream: {url}}}
   codex: {{type: openai, credential: {{env: MODEL_KEY}}, upstream: {url}}}
@@ -98,7 +97,7 @@ async def guarded(script: Script, command: list[str], folder: Path) -> Run:
     workspace.mkdir()
     home.mkdir()
     async with LoopbackModel(script, api_keys=[KEY]) as model:
-        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url, agents=AGENTS.parent))
+        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url))
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,

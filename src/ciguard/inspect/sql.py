@@ -46,12 +46,18 @@ def mentions(text: str) -> tuple[Statement, ...]:
     Nothing for texts that hold no SQL. What is only by pattern does not count as unknown.
     """
     rough = _mentioned(text)
-    if not rough or len(text) > LONGEST:
-        return rough
+    return (whole(text) or rough) if rough else ()
+
+
+def whole(text: str) -> tuple[Statement, ...]:
+    """What ``text`` does when all of it is SQL that changes something, and nothing when it is another text."""
+    if len(text) > LONGEST or not _mentioned(text):
+        return ()
     try:
-        return tuple(dict.fromkeys(sql_postgres.read(lex(_clean(text), Dialect.POSTGRES).sql).statements)) or rough
+        sql_postgres.read(lex(_clean(text), Dialect.POSTGRES).sql)
     except Unreadable:
-        return rough
+        return ()
+    return statements(text)
 
 
 def _mentioned(text: str) -> tuple[Statement, ...]:

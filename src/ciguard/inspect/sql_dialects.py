@@ -37,7 +37,7 @@ def read(text: Lexed, dialect: Dialect) -> Reading:
     try:
         for tree in sqlglot.parse(text.sql, read=dialect.value):
             if tree is not None:
-                _read_tree(tree, planned if _is_plan(tree) else reading)
+                _read_tree(tree, planned if _is_plan(tree) else reading, dialect)
     except (SqlglotError, RecursionError, ValueError, AttributeError, TypeError, IndexError, KeyError):
         # Its parser is written for texts that are meant well: some others end in an error of its own code.
         raise Unreadable from None
@@ -76,9 +76,14 @@ _OUTSIDE = frozenset(
         "utl_smtp",
     }
     | {"utl_inaddr", "dbms_scheduler", "dbms_java", "dbms_ldap", "httpuritype", "dbms_xslprocessor", "dbms_lob"}
-    | {"url", "file", "executable", "remote", "s3", "mysql", "postgresql", "system", "external_query"}
+    | {"external_query"}
 )
 """Functions and packages that read or write files, run programs or connect elsewhere."""
+
+_CLICKHOUSE = frozenset(
+    {"url", "file", "executable", "remote", "remotesecure", "s3", "mysql", "postgresql", "jdbc", "odbc"}
+)
+"""ClickHouse's table functions of that kind."""
 
 _OUTSIDE_PROCEDURES = ("xp_", "sp_oa", "sp_addlinkedserver", "sp_configure", "sp_execute_external", "sp_start_job")
 _RUNNING_PROCEDURES = frozenset({"sp_executesql", "sp_execute", "sp_sqlexec"})
@@ -98,13 +103,17 @@ _HARMLESS_COMMANDS = frozenset(
         "show",
         "start",
     }
-    | {"unlock", "unlock tables", "use", "close", "open", "help", "list", "print"}
+    | {"unlock", "unlock tables", "use", "vacuum", "close", "open", "help", "list", "print"}
 )
 
 _TRANSACTION = frozenset({"deferred", "exclusive", "immediate", "isolation", "tran", "transaction", "work"})
 
 
-def _read_tree(tree: Expr, reading: Reading) -> None:
+_LOCAL = frozenset({Dialect.SQLITE, Dialect.DUCKDB})
+"""Databases that run within their client: the files that they open are those that the client may open anyway."""
+
+
+def _read_tree(tree: Expr, reading: Reading, dialect: Dialect) -> None:
     from sqlglot import exp
 
     kind = StatementKind
@@ -142,13 +151,15 @@ def _read_tree(tree: Expr, reading: Reading) -> None:
             case exp.Grant():
                 found = Statement(kind.GRANT, _names([node.args.get("securable")]))
             case exp.Copy():
-                reading.statements.append(BEYOND)
+                reading.statements += [] if dialect in _LOCAL else [BEYOND]
                 found = Statement(kind.INSERT if node.args.get("kind") else kind.SELECT, _names([node.this]))
             case exp.LoadData():
                 reading.statements.append(BEYOND)
                 found = Statement(kind.INSERT, _names([node.this]))
-            case exp.Export() | exp.Attach() | exp.Install() | exp.Put() | exp.Get():
+            case exp.Install():
                 found = BEYOND
+            case exp.Export() | exp.Attach() | exp.Put() | exp.Get():
+                found = None if dialect in _LOCAL else BEYOND
             case exp.Execute():
                 _read_execute(node, reading)
             case exp.Command():
@@ -158,7 +169,7 @@ def _read_tree(tree: Expr, reading: Reading) -> None:
             case exp.Anonymous() | exp.Identifier():
                 name = node.name.lower()
                 is_call = isinstance(node, exp.Anonymous) or isinstance(node.parent, exp.Dot)
-                if is_call and name in _OUTSIDE:
+                if is_call and (name in _OUTSIDE or (dialect is Dialect.CLICKHOUSE and name in _CLICKHOUSE)):
                     found = BEYOND
             case exp.Select() | exp.SetOperation():
                 selects = True
@@ -263,9 +274,6 @@ def _read_command(node: Expr, reading: Reading) -> None:
         case "begin":
             if text and text.lower().split()[0] not in _TRANSACTION:
                 reading.statements.append(UNKNOWN)
-        case "vacuum":
-            if "into" in text.lower().split():
-                reading.statements.append(BEYOND)
         case _ if word not in _HARMLESS_COMMANDS or text:
             if word not in _HARMLESS_COMMANDS:
                 reading.statements.append(UNKNOWN)

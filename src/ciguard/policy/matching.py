@@ -57,11 +57,10 @@ class Subject:
 
     @cached_property
     def statements(self) -> frozenset[Statement]:
-        """What the SQL in ``texts`` does."""
-        from ciguard.inspect import sql
+        """What the SQL of the body does."""
+        from ciguard.policy.sql_texts import statements_of
 
-        read = sql.statements if self._subject.kind is OperationKind.SQL else sql.mentions
-        return frozenset(statement for text in self.texts for statement in read(text))
+        return statements_of(self._subject)
 
 
 def _lines(value: Json) -> Iterator[str]:
