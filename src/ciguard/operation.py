@@ -8,7 +8,7 @@ Bodies by kind (every value is JSON; keys not listed here may be present and are
 ``prompt``          ``{"texts": [str, ...]}``: conversation text that is new in this session
 ``instructions``    ``{"texts": [str, ...]}``: system and developer text and tool definitions that are new
 ``tool_call``       ``{"name": str, "input": any, "id": str}``
-``command``         ``{"argv": [str, ...]}``
+``command``         ``{"argv": [str, ...]}``; of one that is executed also what is said below
 ``http_request``    ``{"method": str, "url": str, "body": str}``; in place of a ``body`` that is no text, ``bytes``
                     (how many) and ``sha256``
 ``sql``             ``{"statement": str}``
@@ -21,6 +21,10 @@ Bodies by kind (every value is JSON; keys not listed here may be present and are
 ``tool_result``     ``{"texts": [str, ...], "id": str}``
 ``rows``            ``{"rows": [...]}``
 ==================  ==============================================================
+
+Of a ``command`` that is executed: ``path`` is the program's file, ``parent`` that of the program that starts it;
+``also`` holds other readings of the command line, where the program has another name than it is called by or is started
+by the dynamic loader; ``script`` is the text of the shell script that it runs, and ``unread`` says why there is none.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from ciguard.policy.sql_matching import sql_matches
 from ciguard.policy.tools import GROUPS
 
 _ENVELOPE = frozenset(
-    {"address", "argv", "body", "bytes", "command", "force", "host", "id", "input", "inspect", "method", "name"}
-    | {"namespace", "port", "ref", "repository", "resource", "rows", "server_name", "sha256", "statement", "text"}
-    | {"texts", "url", "verb"}
+    {"address", "also", "argv", "body", "bytes", "command", "cwd", "force", "host", "id", "input", "inspect", "method"}
+    | {"name", "namespace", "parent", "path", "port", "ref", "repository", "resource", "rows", "script"}
+    | {"server_name", "sha256", "statement", "text", "texts", "unread", "url", "verb"}
 )
 """The keys of the bodies of ``operation``."""
 

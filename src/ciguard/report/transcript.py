@@ -133,6 +133,10 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             how = "" if event["complete"] else "cut short: "
             why = f"status {event['status']}, {how}{event['reason']}".rstrip(", ")
             return Entry(event, frozenset(), _title(event, "response", event["connection"], Tone.WARNING), why)
+        case EventType.COMMANDS_REPEATED:
+            total = sum(count for _, count in event["times"])
+            what = f"{_number(total, 'time')}, of {_number(len(event['times']), 'command')}, decided as the first time"
+            return Entry(event, frozenset(), _title(event, "commands repeated", what), "")
         case EventType.SESSION_STOPPED:
             return Entry(event, frozenset(), _title(event, "session stopped", "", Tone.BAD), event["reason"])
         case _:

@@ -28,6 +28,7 @@ class EventType(StrEnum):
     RESPONSE = "response"
     REFUSED = "refused"
     TRANSFER = "transfer"
+    COMMANDS_REPEATED = "commands_repeated"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -209,6 +210,12 @@ class Transfer(_Record):
     reason: str
 
 
+class CommandsRepeated(_Record):
+    """How many more times commands ran, or were refused, as they were decided: the operation's event, and the count."""
+
+    times: list[tuple[Seq, Annotated[int, msgspec.Meta(ge=1)]]]
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -241,6 +248,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.RESPONSE: Response,
     EventType.REFUSED: Refused,
     EventType.TRANSFER: Transfer,
+    EventType.COMMANDS_REPEATED: CommandsRepeated,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

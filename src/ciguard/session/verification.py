@@ -188,6 +188,10 @@ def _hash_chain(session: Session) -> str:
             operations.add(seq)
         elif event["type"] == EventType.TRANSFER and event["operation"] not in operations:
             raise FailedError(f"event {seq} belongs to operation {event['operation']}, which is not there")
+        elif event["type"] == EventType.COMMANDS_REPEATED:
+            for operation, _ in event["times"]:
+                if operation not in operations:
+                    raise FailedError(f"event {seq} counts operation {operation}, which is not there")
     return f"{session.position.count} events, head {session.position.head}"
 
 

@@ -88,6 +88,7 @@ VALID: dict[EventType, dict[str, Any]] = {
         "reason": "",
     },
     EventType.REFUSED: {"reason": "", "connection": "", "method": "", "path": "", "status": 401},
+    EventType.COMMANDS_REPEATED: {"times": [[3, 1], [5, 12]]},
     EventType.TRANSFER: {
         "operation": 1,
         "status": 200,
