@@ -102,7 +102,7 @@ class Passage:
     def _begin(self, block: Hashable) -> None:
         if self._starts:
             if self._alone is None:
-                self._add(self._masker.find(self.original, 0), 0)
+                self._add(self._masker.find(self.original), 0)
             else:
                 self._add(self._alone.finish(), self._last_start)
             self._alone = self._masker.stream()

@@ -119,6 +119,7 @@ class Intake:
         :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
         """
         async with self._lock:
+            self._masker.remember()
             keys = [_key(codec, connection, part) for part in document.parts]
             fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
             new = [self._read(codec, part, key) for key, part in fresh.items()]

@@ -1,33 +1,33 @@
-"""Finding secrets in text and putting placeholders in their place, in whole texts and in streams alike.
+"""Putting placeholders where secrets are, in whole texts and in streams alike.
 
-Theory of operation. A secret is either a *known value* or a match of a *rule*. Rules begin with a fixed start and stay
-within one token, so in a stream everything is decided except a tail in which a secret may still be growing: a token
-that contains a start, a tail that is the beginning of a start or of a known value, or an unfinished private key. A
-:class:`MaskStream` says how far the text is decided; :meth:`Masker.mask` is the same machine fed once and finished, so
-the two cannot differ.
+Theory of operation. *Matchers* (rules, known values) say where secrets are, each depending only on a bounded part of
+the text, and how far back from the end of a text one may still be growing. A :class:`MaskStream` keeps the text from
+there on, and no more: what stands before is decided, and released. A whole text is decided at once by the same
+functions, so however a text is cut, the outcome is the same. At most :data:`MOST_HELD` characters are kept.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-import re2
-
-from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
+from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
+from ciguard.inspect.matching import Matcher
+from ciguard.inspect.pattern import LONGEST
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.inspect.token_rule import (
-    LONGEST_BLOCK,
-    LONGEST_TOKEN,
-    PRIVATE_KEY,
-    PRIVATE_KEY_OPEN,
-    SECRET_RULES,
-    TOKEN,
-)
+from ciguard.inspect.projection import OTHER, projected
+from ciguard.inspect.rule_matcher import RuleMatcher, entropy, secret_rules
+from ciguard.inspect.span import Span, joined
+from ciguard.inspect.value_matcher import ValueMatcher
 
-HEAD = 4
-"""Characters at the beginning of a known value that tell whether it may have begun."""
+MOST_HELD = 2 * LONGEST + 1
+"""Characters that a stream holds back at the most: an unfinished match, and finished ones that overlap with it."""
+
+PROMPT = 1_024
+"""Characters up to which a held text is looked at whenever some more comes; a longer one when it grew by a part."""
+
+GROWTH = 16
+"""The part (one of so many) by which a longer text must have grown."""
 
 REMEMBERED = 4096
 """Short texts that a masker remembers to be clean."""
@@ -35,8 +35,14 @@ REMEMBERED = 4096
 REMEMBERED_LENGTH = 256
 """Characters up to which a text is short."""
 
-GATE_MEMORY = 64 * 1024 * 1024
-"""Bytes that the automaton of all rules and known values may take."""
+MOST_LEARNED = 64
+"""Values recognised by rules that are looked for in other forms from then on; the oldest make room."""
+
+LEARNED_LENGTH = 16
+"""Characters that a value must have to be looked for without what announced it."""
+
+LEARNED_ENTROPY = 3.0
+"""Bits per character that it must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,66 +63,28 @@ class Masked:
     kinds: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    start: int
-    end: int
-    kind: str
-    value: str = field(repr=False)
-
-
-def _proper_prefixes(words: Iterable[str]) -> list[str]:
-    return sorted({word[:length] for word in words for length in range(1, len(word))}, key=len, reverse=True)
-
-
-def _openings() -> re.Pattern[str]:
-    """Matches the earliest place in a token where a rule has begun, or could begin with the text to come."""
-    words = sorted(
-        {start for rule in SECRET_RULES for start in rule.starts if rule.at_word_start}, key=len, reverse=True
-    )
-    others = sorted({start for rule in SECRET_RULES for start in rule.starts if not rule.at_word_start})
-    dashes = PRIVATE_KEY.starts
-
-    def either(strings: Iterable[str]) -> str:
-        return "|".join(re.escape(string) for string in strings)
-
-    return re.compile(
-        f"(?<![A-Za-z0-9])(?:{either(words)}|(?:{either(_proper_prefixes(words))})\\Z)"
-        f"|{either(others)}|(?:{either(_proper_prefixes([*others, *dashes]))})\\Z"
-    )
-
-
-def _gate(known: Iterable[str]) -> re2.Pattern[bytes]:
-    """Matches every text that holds a secret, and few others."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = GATE_MEMORY
-    rules = [rule.gate.encode() for rule in (*SECRET_RULES, PRIVATE_KEY)]
-    literal = [re2.escape(form.encode("utf-8", "surrogatepass")) for form in known]
-    return re2.compile(b"|".join([*rules, *literal]), options)
-
-
-_OPENINGS = _openings()
-_UP_TO_LAST_SEPARATOR = re.compile(f".*[^{TOKEN}]", re.DOTALL)
-
-
 class Masker:
     """Masks the known values and everything that the secret rules recognise."""
 
-    def __init__(self, known: Sequence[KnownValue], placeholders: Placeholders) -> None:
+    def __init__(
+        self, known: Sequence[KnownValue], placeholders: Placeholders, rules: RuleMatcher | None = None
+    ) -> None:
         self._placeholders = placeholders
-        self._forms = [(form, value) for value in known for form in forms(value.value)]
-        self._gate = _gate([form for form, _ in self._forms])
-        self._heads = [(form[:HEAD], form) for form, _ in self._forms]
-        self._shorter_heads = {form[:length] for form, _ in self._forms for length in range(1, HEAD)}
-        self._longest = max((len(form) for form, _ in self._forms), default=0)
+        self._rules = rules or secret_rules()
+        self._known = frozenset(value.value for value in known)
+        self._given = ValueMatcher(
+            (text, begins, value) for value in known for text, begins in literals(value, thorough=True).items()
+        )
+        self._learned: dict[str, KnownValue] = {}
+        self._recognised: dict[str, KnownValue] = {}
+        self._matchers: tuple[Matcher, ...] = (self._rules, self._given)
         self._clean: set[str] = set()
 
     def mask(self, text: str) -> Masked:
         """``text`` with every secret replaced."""
         if len(text) < SHORTEST or text in self._clean:
             return Masked(text)
-        replacements = self.find(text, 0)
+        replacements = self.find(text)
         if not replacements:
             # Headers and the words of a protocol come again with every call.
             if len(text) <= REMEMBERED_LENGTH and len(self._clean) < REMEMBERED:
@@ -124,72 +92,58 @@ class Masker:
             return Masked(text)
         return Masked(replaced(text, replacements), tuple(replacement.kind for replacement in replacements))
 
+    def find(self, text: str) -> list[Replacement]:
+        """All secrets of ``text``, in order; where some overlap they are one, under the kind of the earliest."""
+        spans = find(self._matchers, self._placeholders, text, projected(text), 0, 0)
+        return self.replacements(spans, 0)
+
+    def is_clean(self, texts: Iterable[str]) -> bool:
+        """Whether no text of ``texts`` holds a secret; when it says no, one may."""
+        data = projected("\0".join(texts))
+        return not any(matcher.may_hold(data) for matcher in self._matchers)
+
     def stream(self) -> MaskStream:
         """A new stream of text."""
-        return MaskStream(self)
+        return MaskStream(self._matchers, self._placeholders, self.replacements)
 
-    def find(self, text: str, begin: int) -> list[Replacement]:
-        """All secrets of ``text`` from the index ``begin`` on; what stands before ``begin`` is context.
-
-        Secrets that overlap become one replacement, under the kind of the earliest.
-        """
-        # Most texts hold nothing: one linear pass settles that.
-        if not self._gate.search(text.encode("utf-8", "surrogatepass")):
-            return []
-        found = self._found(text, begin)
-        found.sort(key=lambda one: (one.start, -one.end))
-        merged: list[_Found] = []
-        for one in found:
-            if merged and one.start < merged[-1].end:
-                last = merged[-1]
-                if one.end > last.end:
-                    merged[-1] = _Found(last.start, one.end, last.kind, text[last.start : one.end])
-            else:
-                merged.append(one)
+    def replacements(self, spans: Sequence[Span], offset: int) -> list[Replacement]:
+        """What stands in the place of ``spans``, with ``offset`` added."""
+        for span in spans:
+            if span.lasting and len(self._recognised) < MOST_LEARNED and _lasts(span.value):
+                self._recognised.setdefault(span.value, KnownValue(span.kind, span.value))
         return [
-            Replacement(one.start, one.end, one.kind, self._placeholders.placeholder(one.kind, one.value))
-            for one in merged
+            Replacement(
+                offset + one.start, offset + one.end, one.kind, self._placeholders.placeholder(one.kind, one.value)
+            )
+            for one in spans
         ]
 
-    def _found(self, text: str, begin: int) -> list[_Found]:
-        found: list[_Found] = []
-        for form, known in self._forms:
-            start = text.find(form, begin)
-            while start >= 0:
-                found.append(_Found(start, start + len(form), known.kind, known.value))
-                start = text.find(form, start + len(form))
-        for rule in (*SECRET_RULES, PRIVATE_KEY):
-            if any(text.find(opening, begin) >= 0 for opening in rule.starts):
-                for match in rule.pattern.finditer(text, begin):
-                    start, end = match.span(match.lastindex or 0)
-                    found.append(_Found(start, end, rule.kind, text[start:end]))
-        return found
+    def remember(self) -> None:
+        """Look for what the rules recognised in other forms from now on; streams that were begun go on as they were.
 
-    def undecided_from(self, text: str, begin: int) -> int:
-        """The earliest index of ``text`` from ``begin`` on where a secret could still grow; its length if none."""
-        before_token = _UP_TO_LAST_SEPARATOR.match(text)
-        opening = _OPENINGS.search(
-            text, max(before_token.end() if before_token else 0, begin, len(text) - LONGEST_TOKEN)
+        It is for the guard to say when: what belongs together, such as one answer, should be masked alike throughout.
+        """
+        fresh = {
+            value: known
+            for value, known in self._recognised.items()
+            if value not in self._learned and value not in self._known
+        }
+        self._recognised.clear()
+        if not fresh:
+            return
+        self._learned = dict(list((self._learned | fresh).items())[-MOST_LEARNED:])
+        learned = ValueMatcher(
+            (text, begins, known)
+            for known in self._learned.values()
+            for text, begins in literals(known, thorough=False).items()
         )
-        undecided = opening.start() if opening else len(text)
-        earliest_key = max(begin, len(text) - 2 * LONGEST_BLOCK)
-        key = text.rfind(PRIVATE_KEY.starts[0], earliest_key)
-        while key >= 0:
-            if PRIVATE_KEY_OPEN.match(text, key):
-                undecided = min(undecided, key)
-            key = text.rfind(PRIVATE_KEY.starts[0], earliest_key, key)
-        for length in range(1, min(HEAD, len(text) - begin + 1)):
-            if text[-length:] in self._shorter_heads:
-                undecided = min(undecided, len(text) - length)
-        tail = text[max(begin, len(text) - self._longest + 1) :]
-        for head, form in self._heads:
-            start = tail.find(head)
-            while start >= 0:
-                if form.startswith(tail[start:]):
-                    undecided = min(undecided, len(text) - len(tail) + start)
-                    break
-                start = tail.find(head, start + 1)
-        return undecided
+        self._matchers = (self._rules, self._given, learned)
+        self._clean.clear()
+
+
+def _lasts(value: str) -> bool:
+    """Whether ``value`` is secret enough to be looked for without what announced it."""
+    return LEARNED_LENGTH <= len(value) <= LONGEST_LITERAL and entropy(value) >= LEARNED_ENTROPY
 
 
 class MaskStream:
@@ -199,40 +153,89 @@ class MaskStream:
     returned: text before it may be released.
     """
 
-    def __init__(self, masker: Masker) -> None:
-        self._masker = masker
-        self._held = ""
-        self._context = 0
+    def __init__(
+        self,
+        matchers: Sequence[Matcher],
+        placeholders: Placeholders,
+        replacements: Callable[[Sequence[Span], int], list[Replacement]],
+    ) -> None:
+        self._matchers = matchers
+        self._placeholders = placeholders
+        self._replacements = replacements
+        # What is kept begins with one character of context, which is no part of the text at its beginning.
+        self._text = chr(OTHER)
+        self._data = bytes([OTHER])
+        self._base = -1
+        self._looked = 0
         self.decided = 0
 
     def feed(self, text: str) -> list[Replacement]:
         """Take the next piece and return the replacements that became certain, in order."""
-        held = self._held + text
-        undecided = self._masker.undecided_from(held, self._context)
-        if undecided <= self._context:
-            self._held = held
+        self._text += text
+        self._data += projected(text)
+        length = len(self._data)
+        if length > PROMPT and length - self._looked < length // GROWTH:
             return []
-        found = self._masker.find(held, self._context)
-        for replacement in reversed(found):
-            if replacement.end > undecided:
-                undecided = min(undecided, replacement.start)
-        return self._decide(held, undecided, found)
+        self._looked = length
+        release, origin = length, length
+        for matcher in self._matchers:
+            masked, needed = matcher.open_from(self._data)
+            release, origin = min(release, masked), min(origin, needed)
+        return self._decide(release, origin)
 
     def finish(self) -> list[Replacement]:
         """No more text comes: return the last replacements; everything is decided."""
-        return self._decide(self._held, len(self._held), self._masker.find(self._held, self._context))
+        return self._decide(len(self._data), len(self._data))
 
-    def _decide(self, held: str, undecided: int, found: list[Replacement]) -> list[Replacement]:
-        offset = self.decided - self._context
-        certain = [
-            Replacement(offset + one.start, offset + one.end, one.kind, one.placeholder)
-            for one in found
-            if one.start < undecided
-        ]
-        self.decided = offset + undecided
-        self._context = min(undecided, 1)
-        self._held = held[undecided - self._context :]
+    def _decide(self, release: int, origin: int) -> list[Replacement]:
+        """Decide what stands before ``release``; later secrets are found by reading from ``origin`` on."""
+        floor = self.decided - self._base
+        if release <= floor:
+            return []
+        spans = find(self._matchers, self._placeholders, self._text, self._data, 1, floor)
+        for span in reversed(spans):
+            if span.end > release:
+                release = min(release, span.start)
+        origin = min([origin, release, *(span.origin for span in spans if span.end > release)])
+        certain = self._replacements([span for span in spans if span.end <= release], self._base)
+        self.decided = self._base + release
+        self._text = self._text[origin - 1 :]
+        self._data = self._data[origin - 1 :]
+        self._base += origin - 1
+        self._looked = len(self._data)
         return certain
+
+
+def find(
+    matchers: Iterable[Matcher], placeholders: Placeholders, text: str, data: bytes, begin: int, floor: int
+) -> list[Span]:
+    """What is to be replaced in ``text``, whose projection is ``data``: in order, not overlapping, after ``floor``.
+
+    ``begin`` is the first index that is not context.
+    """
+    found = [span for matcher in matchers for span in matcher.find(text, data, begin)]
+    if not found:
+        return found
+    return joined(_apart(found, placeholders.spans(text)), floor, text)
+
+
+def _apart(spans: Sequence[Span], placeholders: Sequence[tuple[int, int]]) -> list[Span]:
+    """What of ``spans`` is outside of ``placeholders``: a secret was masked there already.
+
+    What a placeholder leaves of a span counts when it is as long as the shortest secret.
+    """
+    for low, high in placeholders:
+        pieces: list[Span] = []
+        for span in spans:
+            if span.end <= low or high <= span.start:
+                pieces.append(span)
+                continue
+            origin = min(span.origin, low)
+            for start, end in ((span.start, low), (high, span.end)):
+                if end - start >= SHORTEST:
+                    pieces.append(Span(start, end, span.kind, span.value, origin, span.priority, span.lasting))
+        spans = pieces
+    return list(spans)
 
 
 def replaced(text: str, replacements: Iterable[Replacement]) -> str:

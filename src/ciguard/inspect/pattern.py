@@ -16,6 +16,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from ciguard.errors import CiguardError
 
@@ -149,6 +150,7 @@ def quantifier(least: int, most: int) -> bytes:
             return b"{%d,%d}" % (least, most)
 
 
+@cache
 def rendered_set(members: int) -> bytes:
     """A character of a set of bytes, as a regular expression; the set is not empty."""
     runs = list(_runs(members))

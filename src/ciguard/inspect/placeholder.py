@@ -18,8 +18,15 @@ class Placeholders:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._made: set[str] = set()
 
     def placeholder(self, kind: str, value: str) -> str:
         """The placeholder of ``value``, which is a secret of the kind ``kind`` (kebab-case)."""
         tag = hmac.new(self._key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
-        return f"[ciguard-masked:{kind}:{tag}]"
+        made = f"[ciguard-masked:{kind}:{tag}]"
+        self._made.add(made)
+        return made
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where ``text`` has placeholders of this session; what only looks like one is text like any other."""
+        return [match.span() for match in PLACEHOLDER.finditer(text) if match.group() in self._made]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ciguard.inspect.pattern import character_set, parse
+from ciguard.inspect.candidate import holds_one_of
+from ciguard.inspect.pattern import PatternRefused, character_set, parse
 
 WORD = "A-Za-z0-9"
 """The usual ``before``: what a token does not begin in the middle of."""
@@ -43,6 +44,10 @@ class SecretRule:
 
 def check_rule(rule: SecretRule) -> None:
     """Raise :class:`~ciguard.inspect.pattern.PatternRefused` when the engine could not apply ``rule``."""
-    parse(rule.pattern, rule.kind)
+    pattern = parse(rule.pattern, rule.kind)
+    if rule.literals and not holds_one_of(pattern, [literal.lower() for literal in rule.literals]):
+        raise PatternRefused(
+            rule.kind, 0, "it may match without any of the literals", "name literals that every match contains"
+        )
     character_set(rule.before, rule.kind)
     character_set(rule.after, rule.kind)

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -35,6 +36,7 @@ BAD = "rm"
 Decide = Callable[[Item], None]
 
 
+@cache
 def masker() -> Masker:
     return Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
 

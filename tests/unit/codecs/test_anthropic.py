@@ -174,10 +174,10 @@ def _whole_texts(pieces: list[str]) -> list[str]:
 def test_a_secret_over_neighbouring_blocks() -> None:
     """Citations cut a text into blocks; a block that begins with a secret shows it only on its own."""
     for cut in range(1, len(SECRET)):
-        pieces = [f"a {SECRET[:cut]}", f"{SECRET[cut:]} b", f"c{KNOWN}"]
+        pieces = [f"a {SECRET[:cut]}", f"{SECRET[cut:]} b", f"c {KNOWN}"]
         message, outcome = _feed(*(event for i, one in enumerate(pieces) for event in _text(i, one)), *_end())
         texts = [block["text"] for block in message["content"]]
-        assert "".join(texts) == f"a {masked(SECRET)} bc{masked(KNOWN)}"
+        assert "".join(texts) == f"a {masked(SECRET)} bc {masked(KNOWN)}"
         assert [item.text for item in outcome.texts] == ["".join(texts)]
         assert _whole_texts(pieces) == texts
         for start in range(len(SECRET) - 7):

@@ -40,7 +40,7 @@ def test_no_secret_of_a_block_or_of_the_whole_is_left(blocks: list[list[str]]) -
     assert "".join(delivered) == passage.masked
     assert [text for _, _, text in passage.blocks()] == ["".join(pieces) for pieces in blocks]
     for start, text in [(0, passage.original), *((start, text) for _, start, text in passage.blocks())]:
-        for found in masker().find(text, 0):
+        for found in masker().find(text):
             shown = passage.edited(start + found.start, text[found.start : found.end])
             assert not shown or PLACEHOLDER.fullmatch(shown)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import itertools
-import re
+from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ciguard.inspect.known_value import SHORTEST, KnownValue, forms
-from ciguard.inspect.masking import Masker, replaced
+from ciguard.inspect.known_value import KnownValue, forms, literals
+from ciguard.inspect.masking import Masker, MaskStream, Replacement, find, replaced
+from ciguard.inspect.matching import Matcher
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
-from ciguard.inspect.token_rule import PRIVATE_KEY, SECRET_RULES, TokenRule
+from ciguard.inspect.projection import projected
+from ciguard.inspect.rule_matcher import secret_rules
+from ciguard.inspect.span import Span
+from ciguard.inspect.value_matcher import ValueMatcher
 
 KEY = "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA"
 KNOWN = "correct horse-battery/staple+42"
@@ -57,13 +62,36 @@ ORDINARY = [
 ]
 
 
+PLACEHOLDERS = Placeholders(b"k" * 32)
+MATCHERS = (
+    secret_rules(),
+    ValueMatcher(
+        (text, begins, known)
+        for known in [KnownValue("known", KNOWN)]
+        for text, begins in literals(known, thorough=True).items()
+    ),
+)
+
+
+@cache
 def masker() -> Masker:
     return Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
 
 
-def streamed(text: str, cuts: list[int]) -> str:
+def replacements(spans: Sequence[Span], offset: int) -> list[Replacement]:
+    return [
+        Replacement(offset + one.start, offset + one.end, one.kind, PLACEHOLDERS.placeholder(one.kind, one.value))
+        for one in spans
+    ]
+
+
+def whole(text: str, matchers: Sequence[Matcher] = MATCHERS) -> str:
+    return replaced(text, replacements(find(matchers, PLACEHOLDERS, text, projected(text), 0, 0), 0))
+
+
+def streamed(text: str, cuts: list[int], matchers: Sequence[Matcher] = MATCHERS) -> str:
     """The text masked in a stream that is cut at ``cuts``; checks that nothing undecided was released."""
-    stream = masker().stream()
+    stream = MaskStream(matchers, PLACEHOLDERS, replacements)
     edges = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
     found = []
     for begin, end in itertools.pairwise(edges):
@@ -93,16 +121,16 @@ def test_leaves_ordinary_text_alone(text: str) -> None:
 @pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
 def test_every_two_way_split_equals_the_whole(kind: str, secret: str) -> None:
     text = f"first {kind} {secret} last words sk"
-    whole = masker().mask(text).text
-    assert secret not in whole
+    expected = whole(text)
+    assert secret not in expected
     for cut in range(len(text) + 1):
-        assert streamed(text, [cut]) == whole
+        assert streamed(text, [cut]) == expected
 
 
 @pytest.mark.parametrize("secret", SECRETS.values())
 def test_character_by_character_equals_the_whole(secret: str) -> None:
     text = f"see {secret}\n{secret} end"
-    assert streamed(text, list(range(len(text)))) == masker().mask(text).text
+    assert streamed(text, list(range(len(text)))) == whole(text)
 
 
 fragments = st.sampled_from(
@@ -128,16 +156,17 @@ texts = st.lists(st.one_of(fragments, st.text(max_size=12)), max_size=6).map("".
 @example(KNOWN[:-1] + KNOWN, [len(KNOWN)])
 @example(KEY + KNOWN, [len(KEY) + 3])
 def test_any_split_equals_the_whole(text: str, cuts: list[int]) -> None:
-    assert streamed(text, cuts) == masker().mask(text).text
+    assert streamed(text, cuts) == whole(text)
 
 
 @given(texts)
 @settings(max_examples=200, deadline=None)
 def test_no_known_value_is_left_and_placeholders_stay(text: str) -> None:
-    once = masker().mask(text).text
+    once = whole(text)
     assert not any(form in once for form in forms(KNOWN))
-    for placeholder in PLACEHOLDER.findall(once):
-        assert masker().mask(f"{placeholder}, {placeholder}").text == f"{placeholder}, {placeholder}"
+    # What was glued to a secret may be one too, once the secret is gone.
+    made = PLACEHOLDER.findall(once)
+    assert [one for one in PLACEHOLDER.findall(whole(once)) if one in made] == made
 
 
 def test_a_key_glued_to_a_word_is_found() -> None:
@@ -148,9 +177,9 @@ def test_a_key_glued_to_a_word_is_found() -> None:
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_known_value_in_base64_at_any_alignment(before: bytes, after: bytes) -> None:
     encoded = base64.b64encode(before + KNOWN.encode() + after).decode()
-    masked = masker().mask(encoded)
-    assert "known" in masked.kinds
-    assert not any(form in masked.text for form in forms(KNOWN))
+    masked = whole(encoded)
+    assert "[ciguard-masked:known:" in masked
+    assert not any(form in masked for form in forms(KNOWN))
 
 
 def test_same_value_same_placeholder_within_a_session() -> None:
@@ -169,16 +198,3 @@ def test_release_is_prompt_where_no_secret_can_begin() -> None:
 
 def test_secrets_are_not_in_reprs() -> None:
     assert KNOWN not in repr(KnownValue("known", KNOWN))
-
-
-@pytest.mark.parametrize("rule", [*SECRET_RULES, PRIVATE_KEY], ids=lambda rule: rule.kind)
-def test_a_gate_opens_wherever_its_rule_matches(rule: TokenRule) -> None:
-    @given(st.from_regex(rule.pattern), st.text(max_size=3), st.text(max_size=3))
-    @settings(max_examples=25, deadline=None)
-    def opens(secret: str, before: str, after: str) -> None:
-        text = before + secret + after
-        if match := rule.pattern.search(text):
-            assert len(match.group()) >= SHORTEST
-            assert re.search(rule.gate, text, re.ASCII)
-
-    opens()
