@@ -11,6 +11,7 @@ from ciguard.errors import CiguardError
 
 COMMANDS = {
     "run": "guard a command: run an agent through the guard and record the session",
+    "finish": "seal a session whose guard was cut off",
     "policy": "check, test and explain policy files, or print their JSON Schema",
     "session": "show and verify recorded sessions",
     "demo": "watch the whole story on loopback, without any account or key",

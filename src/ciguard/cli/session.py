@@ -96,6 +96,7 @@ def _add_expectations(verify: argparse.ArgumentParser) -> None:
     keys = whom.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="the issuer's keys, instead of those built in")
     keys.add_argument("--online", action="store_true", help="fetch the issuer's keys")
+    verify.add_argument("--allow-incomplete", action="store_true", help="accept a session whose end is missing")
     whom.add_argument("--allow-unsigned", action="store_true", help="accept a session that nobody vouches for")
 
 
@@ -176,11 +177,13 @@ def _verify(options: argparse.Namespace) -> None:
     expected = _expectations(options)
     with session_directory(options.directory) as directory:
         verification = verify(directory, expected)
-    holds = verification.failure is None and (verification.signed or options.allow_unsigned)
+    complete = verification.incomplete is None or options.allow_incomplete
+    holds = verification.failure is None and complete and (verification.signed or options.allow_unsigned)
     if options.json:
         print(json.dumps(_as_json(verification, holds)))
     else:
         tones = {Outcome.HOLDS: Tone.GOOD, Outcome.FAILED: Tone.BAD, Outcome.NONE: Tone.WARNING}
+        tones[Outcome.INCOMPLETE] = Tone.WARNING
         paint = _painter()
         for step in verification.steps:
             words = (Span(f"{step.number}. {step.name}: "), Span(step.outcome, tones[step.outcome]))
@@ -192,6 +195,11 @@ def _verify(options: argparse.Namespace) -> None:
     if verification.failure:
         failure = verification.failure
         raise SessionDamaged(f"step {failure.number}, {failure.name}: {failure.detail}", DAMAGE_REMEDY)
+    if verification.incomplete and not complete:
+        step = verification.incomplete
+        raise SessionDamaged(
+            f"step {step.number}, {step.name}: {step.detail}", "accept what there is with --allow-incomplete"
+        )
     if not holds:
         raise SessionDamaged(
             "everything holds, but nobody whom you know vouches for the session",

@@ -153,6 +153,20 @@ def _secrets(
     return tuple(known)
 
 
+def signers_of(directory: Path, environ: Mapping[str, str]) -> tuple[ReadySigner, ...]:
+    """Keys to sign the session in ``directory`` with, which its own policy names; the job is the one that runs this.
+
+    Raises the :class:`CiguardError` that says what is missing.
+    """
+    from ciguard.identity.establish import UNVERIFIED, IdentityMode, establish
+    from ciguard.policy.loading import FileSource
+
+    policy = load_policy(FileSource(directory), "policy.yml")
+    job = current_job(environ)
+    identity = establish(job, environ, policy.identity, IdentityMode.AUTO) if job else UNVERIFIED
+    return _signers(policy, identity, environ)
+
+
 def _signers(policy: Policy, identity: Identity, environ: Mapping[str, str]) -> tuple[ReadySigner, ...]:
     """The keys that will sign the session: the job's, where there is a job, and those that the policy names."""
     from ciguard.identity.establish import signing_token

@@ -25,6 +25,7 @@ from ciguard.session.reading import MAX_MANIFEST_BYTES, Session
 from ciguard.session.signature import (
     AUDIENCE_PREFIX,
     MAX_SIGNATURE_BYTES,
+    SIGNATURE,
     BadSignatureError,
     Signed,
     Signer,
@@ -33,8 +34,6 @@ from ciguard.session.signature import (
 )
 from ciguard.session.statement import statement
 from ciguard.session.step import FailedError, NothingError, inert
-
-SIGNATURE = "signature.json"
 
 _PUBLIC = frozenset({GITHUB, GITLAB})
 
@@ -68,14 +67,20 @@ NOTHING_EXPECTED = Expectations()
 """Of an auditor who knows nothing from elsewhere."""
 
 
-def signatures(session: Session, started: Mapping[str, Any]) -> tuple[Signed, str]:
+def _announced(session: Session) -> set[tuple[str, str]]:
+    """The signer and name of each key that the log says will sign; those named last count."""
+    named = [event["signing"] for event in session.events if "signing" in event]
+    return {(one["signer"], one["keyid"]) for one in named[-1]} if named else set()
+
+
+def signatures(session: Session) -> tuple[Signed, str]:
     """The signatures over manifest.json, and in words what holds; every announced key must have signed."""
-    announced = {(one["signer"], one["keyid"]) for one in started["signing"]}
+    if session.manifest is None:
+        raise NothingError("there is no manifest to vouch for")
+    announced = _announced(session)
     try:
         content = read_file(session.directory, SIGNATURE, MAX_SIGNATURE_BYTES)
     except FileNotFoundError:
-        if session.completeness is Completeness.CUT_OFF:
-            raise NothingError("the session was cut off before it was signed") from None
         if announced:
             raise FailedError(f"{SIGNATURE} is missing, and the log says that the session would be signed") from None
         raise NothingError("nobody signed the session") from None
@@ -84,15 +89,15 @@ def signatures(session: Session, started: Mapping[str, Any]) -> tuple[Signed, st
     except BadSignatureError as error:
         raise FailedError(str(error)) from None
     manifest = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
-    if found.statement != statement(manifest, session.manifest or {}):
+    if found.statement != statement(manifest, session.manifest):
         raise FailedError(f"{SIGNATURE} vouches for another manifest than manifest.json")
     signed = {(key.signer.value, key.keyid) for key in found.keys}
     if missing := announced - signed:
         raise FailedError(f"the key {min(missing)[1]}, which the log names, did not sign")
     if strangers := signed - announced:
         raise FailedError(f"the key {min(strangers)[1]} signed, and the log does not name it")
-    names = ", ".join(f"{key.signer} key {key.keyid}" for key in found.keys)
-    return found, names or "a Sigstore bundle"
+    names = ", ".join(f"{key.signer} key {key.keyid}" for key in found.keys) or "a Sigstore bundle"
+    return found, names + (", afterwards" if session.completeness is Completeness.CUT_OFF else "")
 
 
 def job_identity(found: Signed, started: Mapping[str, Any], expected: Expectations) -> tuple[Mapping[str, str], str]:
@@ -164,9 +169,7 @@ _CLAIMS: Mapping[str, tuple[str, str]] = {
 """For each expectation the claim that must meet it: of GitHub's tokens, of GitLab's."""
 
 
-def expectations(
-    session: Session, started: Mapping[str, Any], claims: Mapping[str, str], expected: Expectations
-) -> str:
+def expectations(session: Session, claims: Mapping[str, str], expected: Expectations) -> str:
     """In words which of the auditor's expectations are met; all must be."""
     met: list[str] = []
     gitlab = "project_path" in claims
@@ -182,7 +185,7 @@ def expectations(
     if expected.reusable_workflow:
         met.append(_reusable(claims, expected.reusable_workflow))
     known = {str(event["previous"]) for event in session.events[1:]} | {session.position.head}
-    signed = {one["keyid"] for one in started["signing"]}
+    signed = {one["keyid"] for event in session.events for one in event.get("signing", ())}
     for announced in sorted(expected.announced):
         if announced not in known | signed:
             raise FailedError(f"{inert(announced)} was announced, and is no head and no key of this session")

@@ -32,6 +32,7 @@ class EventType(StrEnum):
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
+    SESSION_CUT_OFF = "session_cut_off"
 
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -239,6 +240,23 @@ class SessionFinished(_Record):
     masked: Count
 
 
+class Lost(_Record):
+    """How many bytes at the end of the log and of the packs were the beginning of something."""
+
+    log: Count
+    objects: Count
+
+
+class SessionCutOff(_Record):
+    """The last event of a session that was sealed after its guard had been cut off.
+
+    ``signing`` is as in session_started, whose keys were lost.
+    """
+
+    lost: Lost
+    signing: list[SigningFacts]
+
+
 FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.SESSION_STARTED: SessionStarted,
     EventType.AGENT_STARTED: AgentStarted,
@@ -252,6 +270,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,
+    EventType.SESSION_CUT_OFF: SessionCutOff,
 }
 """The fields of each event type."""
 

@@ -28,6 +28,10 @@ class Completeness(StrEnum):
     CUT_OFF = "cut off"
 
 
+CUT_OFF = "the guard was cut off before it finished"
+"""The outcome of a session that was sealed afterwards."""
+
+
 class OutOfOrderError(ValueError):
     """An event that cannot stand where it does."""
 
@@ -48,6 +52,7 @@ class Account:
     def __init__(self) -> None:
         self._started: Mapping[str, Any] = {}
         self._finished: Mapping[str, Any] = {}
+        self._cut_off: Mapping[str, Any] = {}
         self._agent: dict[str, Json] | None = None
         self._events: Counter[EventType] = Counter()
         self._operations: Counter[str] = Counter()
@@ -59,8 +64,10 @@ class Account:
         """Count one event whose fields have been checked. Raises ``OutOfOrderError`` where it cannot stand."""
         if bool(self._started) == (event is EventType.SESSION_STARTED):
             raise OutOfOrderError("a log has one session_started event, the first")
-        if self._finished:
+        if self._finished and event is not EventType.SESSION_CUT_OFF:
             raise OutOfOrderError("nothing follows session_finished")
+        if self._cut_off and event is not EventType.SESSION_CUT_OFF:
+            raise OutOfOrderError("nothing follows session_cut_off")
         self._events[event] += 1
         match event:
             case EventType.SESSION_STARTED:
@@ -73,6 +80,8 @@ class Account:
                 self._agent = {"status": fields["status"], "signal": fields["signal"]}
             case EventType.SESSION_FINISHED:
                 self._finished = {**fields, "time": time}
+            case EventType.SESSION_CUT_OFF:
+                self._cut_off = {**fields, "time": time}
         if event in (EventType.OPERATION, EventType.RESULT):
             self._actions[fields["decision"]["action"]] += 1
         if event in (EventType.OPERATION, EventType.RESULT, EventType.TRANSFER):
@@ -85,6 +94,11 @@ class Account:
         return bool(self._finished)
 
     @property
+    def ended(self) -> bool:
+        """Whether an event was added that ends a log."""
+        return bool(self._finished or self._cut_off)
+
+    @property
     def counts(self) -> Counts:
         """The totals so far, as ``session_finished`` states them."""
         return Counts(
@@ -94,14 +108,16 @@ class Account:
             masked=self._masked.total(),
         )
 
-    def manifest(self, position: Position, *, unfinished: int, bodies: int, index: str) -> dict[str, Json]:
-        """The manifest of the finished session whose log ends at ``position``.
+    def manifest(self, position: Position, *, partial: Mapping[str, str], bodies: int, index: str) -> dict[str, Json]:
+        """The manifest of the session whose log ends at ``position``, once it was finished or found cut off.
 
-        ``unfinished`` responses were still open; ``bodies`` are stored, and ``index`` is the SHA-256 in hex of the
-        objects.index that names them.
+        ``partial`` has the SHA-256 in hex of what was forwarded of each response that was still open, by path.
+        ``bodies`` are stored, and ``index`` is the SHA-256 in hex of the objects.index that names them.
         """
-        started, finished = self._started, self._finished
-        completeness = Completeness.UNFINISHED_RESPONSES if unfinished else Completeness.COMPLETE
+        started, finished = self._started, self._cut_off or self._finished
+        completeness = Completeness.UNFINISHED_RESPONSES if partial else Completeness.COMPLETE
+        if self._cut_off:
+            completeness = Completeness.CUT_OFF
         return {
             "format": FORMAT,
             "session": started["session"],
@@ -109,11 +125,11 @@ class Account:
             "identity": started["identity"],
             "policy": started["policy"],
             "isolation": started["isolation"],
-            "signing": started["signing"],
+            "signing": (self._cut_off or started)["signing"],
             "job": started["job"],
             "started": started["time"],
             "finished": finished["time"],
-            "outcome": finished["outcome"],
+            "outcome": finished.get("outcome", CUT_OFF),
             "completeness": completeness.value,
             "agent": self._agent,
             "operations": dict(self._operations),
@@ -124,4 +140,5 @@ class Account:
             "refused": self._events[EventType.REFUSED],
             "log": {"events": position.count, "head": position.head},
             "objects": {"bodies": bodies, "index": index},
+            "partial": dict(partial),
         }

@@ -22,6 +22,7 @@ from ciguard.session.event import EventType, check_fields
 from ciguard.session.latch import Latch
 from ciguard.session.manifest import Account, Counts
 from ciguard.session.pack_writer import PackWriter, write_all
+from ciguard.session.whole_file import write_whole
 
 Clock: TypeAlias = Callable[[], datetime]
 """Tells the time, with its zone."""
@@ -45,12 +46,24 @@ class Spool:
         self._folder = folder
         self._name = name
         self._file = os.open(name, _APPEND, 0o600, dir_fd=folder)
+        self._hash = hashlib.sha256()
         unfinished.add(self)
+
+    @property
+    def path(self) -> str:
+        """Where its file is, below the session directory."""
+        return f"partial/{self._name}"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 in hex of what was appended so far."""
+        return self._hash.hexdigest()
 
     def append(self, chunk: bytes) -> None:
         """Write ``chunk``, masked, before it is forwarded. Raises ``RecordingFailed``."""
         with self._latch:
             write_all(self._file, chunk)
+            self._hash.update(chunk)
 
     def discard(self) -> None:
         """Remove the file, once everything in it has been recorded as results. Raises ``RecordingFailed``."""
@@ -107,7 +120,7 @@ class Recorder:
     def write_policy(self, text: str) -> None:
         """Write policy.yml, the policy as enforced."""
         with self._latch:
-            self._write("policy.yml", text.encode())
+            write_whole(self._root, "policy.yml", text.encode())
 
     def record(self, event: EventType, /, **fields: Json) -> int:
         """Add ``event`` to the log and return its ``seq``. The fields are those of ``session/event.py``, all masked.
@@ -152,17 +165,17 @@ class Recorder:
             )
             os.fsync(self._log)
             index = self._packs.index()
-            self._write("objects.index", index)
+            write_whole(self._root, "objects.index", index)
             manifest = self._account.manifest(
                 self._position,
-                unfinished=len(self._unfinished),
+                partial={spool.path: spool.digest for spool in self._unfinished},
                 bodies=self._packs.count,
                 index=hashlib.sha256(index).hexdigest(),
             )
             written = canonical(manifest) + b"\n"
-            self._write("manifest.json", written)
             if sign is not None:
-                self._write("signature.json", sign(written, manifest))
+                write_whole(self._root, "signature.json", sign(written, manifest))
+            write_whole(self._root, "manifest.json", written)
             os.fsync(self._root)
         self.close()
         return manifest
@@ -185,17 +198,6 @@ class Recorder:
     def _new_folder(self, name: str) -> int:
         os.mkdir(name, 0o700, dir_fd=self._root)
         return self._folder(name, self._root)
-
-    def _write(self, name: str, data: bytes) -> None:
-        """Write a whole file: there under its name in full and on the device, or not at all."""
-        temporary = f".{name}"
-        descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=self._root)
-        try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, name, src_dir_fd=self._root, dst_dir_fd=self._root)
 
 
 def _prepare(directory: Path) -> None:

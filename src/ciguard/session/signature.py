@@ -28,6 +28,8 @@ from ciguard.session.statement import PAYLOAD_TYPE, pre_authentication_encoding
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+SIGNATURE = "signature.json"
+
 FORMAT = 1
 """The version of signature.json."""
 

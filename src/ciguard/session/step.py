@@ -11,6 +11,7 @@ class Outcome(StrEnum):
 
     HOLDS = "holds"
     FAILED = "failed"
+    INCOMPLETE = "incomplete"
     NONE = "none"
 
 
@@ -26,6 +27,10 @@ class Step:
 
 class FailedError(Exception):
     """The first thing that is wrong in a step; a whole sentence without its full stop."""
+
+
+class IncompleteError(Exception):
+    """All that there is holds, but it is not all: what is missing, in words."""
 
 
 class NothingError(Exception):

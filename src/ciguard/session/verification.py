@@ -5,7 +5,7 @@ The steps, in order (the numbers are those of the code and of ``ciguard session 
 1. container and schema: the directory holds exactly the files of a session, and manifest.json is readable
 2. hash chain: every line of the log is a whole event of known shape, in its place, naming the line before it
 3. objects: every body that an event names is there; the packs hold what the index lists, bit by bit, and nothing else
-4. manifest: the session was finished, and the manifest says exactly what the events add up to
+4. manifest: it says exactly what the events add up to, and the session was finished
 5. policy: policy.yml is the policy that the first event names
 6. signature: every key that the log names signed this manifest, and no other did
 7. job identity: somebody whom the auditor knows vouches for the keys: the forge's token, an announcement, a given key
@@ -24,24 +24,18 @@ from typing import Any
 
 from ciguard.errors import SessionDamaged
 from ciguard.operation import Json
-from ciguard.session.authenticity import (
-    NOTHING_EXPECTED,
-    SIGNATURE,
-    Expectations,
-    expectations,
-    job_identity,
-    signatures,
-)
+from ciguard.session.authenticity import NOTHING_EXPECTED, Expectations, expectations, job_identity, signatures
 from ciguard.session.bodies import INDEX, MAX_INDEX_BYTES, scan_packs
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import own_fields
 from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType
-from ciguard.session.manifest import FORMAT, Account, Completeness, OutOfOrderError
+from ciguard.session.frame import MAX_BODY_BYTES
+from ciguard.session.manifest import CUT_OFF, FORMAT, Account, Completeness, OutOfOrderError
 from ciguard.session.pack import DamagedPackError, Place, Scan, parse, render
-from ciguard.session.reading import MAX_MANIFEST_BYTES, Session, open_session
-from ciguard.session.signature import Signed
-from ciguard.session.step import FailedError, NothingError, Outcome, Step, inert
+from ciguard.session.reading import MAX_LOG_BYTES, MAX_MANIFEST_BYTES, Session, open_session
+from ciguard.session.signature import SIGNATURE, Signed
+from ciguard.session.step import FailedError, IncompleteError, NothingError, Outcome, Step, inert
 
 _MAX_POLICY_BYTES = 16 * 1024 * 1024
 _FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml", SIGNATURE})
@@ -66,6 +60,11 @@ class Verification:
         return next((step for step in self.steps if step.outcome is Outcome.FAILED), None)
 
     @property
+    def incomplete(self) -> Step | None:
+        """The step that found that the session is not all there, though what there is holds."""
+        return next((step for step in self.steps if step.outcome is Outcome.INCOMPLETE), None)
+
+    @property
     def signed(self) -> bool:
         """Whether somebody whom the auditor knows vouches for the session."""
         return all(step.outcome is Outcome.HOLDS for step in self.steps if step.name in (_SIGNATURE, _IDENTITY))
@@ -82,7 +81,7 @@ def verify(path: Path, expected: Expectations = NOTHING_EXPECTED) -> Verificatio
         ("container and schema", lambda: _container(session, entries)),
         ("hash chain", lambda: _hash_chain(session)),
         ("objects", lambda: _objects(session, entries)),
-        ("manifest", lambda: _manifest(session)),
+        ("manifest", lambda: _manifest(session, entries)),
         ("policy", lambda: _policy(session)),
     ]
     vouching = _Vouching(session, expected)
@@ -113,7 +112,7 @@ class _Vouching:
 
     def signature(self) -> str:
         """Step 6."""
-        self._signed, words = signatures(self._session, self._started)
+        self._signed, words = signatures(self._session)
         return words
 
     def identity(self) -> str:
@@ -125,7 +124,7 @@ class _Vouching:
 
     def met(self) -> str:
         """Step 8."""
-        return expectations(self._session, self._started, self._claims, self._expected)
+        return expectations(self._session, self._claims, self._expected)
 
     @property
     def _started(self) -> Mapping[str, Any]:
@@ -140,6 +139,8 @@ def _step(number: int, name: str, check: Callable[[], str]) -> Step:
         return Step(number, name, Outcome.HOLDS, check())
     except FailedError as failure:
         return Step(number, name, Outcome.FAILED, str(failure))
+    except IncompleteError as incomplete:
+        return Step(number, name, Outcome.INCOMPLETE, f"the session is incomplete: {incomplete}")
     except NothingError as nothing:
         return Step(number, name, Outcome.NONE, str(nothing))
     except SessionDamaged as failure:
@@ -152,7 +153,7 @@ def _step(number: int, name: str, check: Callable[[], str]) -> Step:
 
 def _container(session: Session, entries: Listing) -> str:
     """Step 1."""
-    known = _FILES if session.completeness is not Completeness.CUT_OFF else _FILES | _BEING_WRITTEN
+    known = _FILES if session.manifest is not None else _FILES | _BEING_WRITTEN
     strangers = [path for path in entries.files if path not in known and not _FILE.fullmatch(path)]
     strangers += [path for path in entries.folders if not _FOLDER.fullmatch(path)]
     strangers += entries.others
@@ -248,24 +249,35 @@ def _named_digests(events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
             yield event["body"]
 
 
-def _manifest(session: Session) -> str:
+def _manifest(session: Session, entries: Listing) -> str:
     """Step 4."""
     last = f"the log ends at event {session.position.count - 1}" if session.position.count else "the log is empty"
-    if session.completeness is Completeness.CUT_OFF:
-        raise FailedError(f"the session is incomplete: the guard was cut off before it finished; {last}")
-    if session.unfinished:
-        raise FailedError(f"the session is incomplete: {len(session.unfinished)} responses were still being streamed")
+    if session.manifest is None:
+        raise IncompleteError(f"{CUT_OFF}; {last}; ciguard finish seals what there is")
     index = read_file(session.directory, INDEX, MAX_INDEX_BYTES)
-    derived = _add_up(session).manifest(
+    account = _add_up(session)
+    if not account.ended:
+        raise FailedError(f"there is a manifest, and the log has no end: {last}")
+    if not read_file(session.directory, "events.jsonl", MAX_LOG_BYTES).endswith(b"\n"):
+        raise FailedError("there is a manifest, and events.jsonl ends within a line")
+    derived = account.manifest(
         session.position,
-        unfinished=0,
+        partial={path: _digest(session, path) for path in entries.files if path.startswith("partial/")},
         bodies=len(_placed(index)),
         index=hashlib.sha256(index).hexdigest(),
     )
     written = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
     if written != canonical(derived) + b"\n":
         raise FailedError(f"manifest.json {_difference(session.manifest or {}, derived)}")
+    if session.completeness is Completeness.CUT_OFF:
+        raise IncompleteError(f"{CUT_OFF}; {last}")
+    if session.unfinished:
+        raise IncompleteError(f"{len(session.unfinished)} responses were still being streamed")
     return f"complete, says what the events add up to; SHA-256 {hashlib.sha256(written).hexdigest()}"
+
+
+def _digest(session: Session, path: str) -> str:
+    return hashlib.sha256(read_file(session.directory, path, MAX_BODY_BYTES)).hexdigest()
 
 
 def _placed(index: bytes) -> Mapping[str, Place]:
@@ -312,7 +324,7 @@ def _add_up(session: Session) -> Account:
             account.add(EventType(event["type"]), event["time"], own_fields(event))
         except OutOfOrderError as error:
             raise FailedError(f"event {seq}: {error}") from None
-        if account.finished:
+        if event["type"] == EventType.SESSION_FINISHED:
             for name in ("operations", "blocked", "held", "masked"):
                 if event[name] != getattr(counts, name):
                     raise FailedError(f"event {seq}: {name} is {event[name]}, the events add up otherwise")

@@ -101,6 +101,10 @@ VALID: dict[EventType, dict[str, Any]] = {
     EventType.AGENT_EXITED: {"status": 0, "signal": ""},
     EventType.SESSION_STOPPED: {"reason": ""},
     EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},
+    EventType.SESSION_CUT_OFF: {
+        "lost": {"log": 1, "objects": 1},
+        "signing": [{"signer": "job", "keyid": f"sha256:{DIGEST}"}],
+    },
 }
 
 

@@ -37,7 +37,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
     assert not summed.finished
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
     assert summed.finished
-    manifest = summed.manifest(Position(7, "f" * 64), unfinished=0, bodies=2, index="e" * 64)
+    manifest = summed.manifest(Position(7, "f" * 64), partial={}, bodies=2, index="e" * 64)
     assert manifest == {
         "format": 1,
         **{name: STARTED[name] for name in ("session", "tool", "identity", "policy", "isolation", "job", "signing")},
@@ -54,6 +54,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
         "refused": 0,
         "log": {"events": 7, "head": "f" * 64},
         "objects": {"bodies": 2, "index": "e" * 64},
+        "partial": {},
     }
 
 
@@ -67,7 +68,7 @@ def test_values_masked_on_the_way_of_a_transfer_count() -> None:
 def test_open_responses_make_a_session_incomplete() -> None:
     summed = account()
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
-    manifest = summed.manifest(Position(), unfinished=1, bodies=0, index="")
+    manifest = summed.manifest(Position(), partial={"partial/000001": "d" * 64}, bodies=0, index="")
     assert manifest["completeness"] == "unfinished responses"
 
 

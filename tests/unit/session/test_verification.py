@@ -44,7 +44,8 @@ def small(tmp_path: Path) -> Path:
 
 
 def failure(directory: Path) -> Step:
-    found = verify(directory).failure
+    verification = verify(directory)
+    found = verification.failure or verification.incomplete
     assert found is not None
     return found
 
@@ -447,9 +448,9 @@ def link_the_policy(directory: Path) -> None:
         (insert_an_event, 2, "line 5 (event 4): seq is 3, expected 4"),
         (reorder_events, 2, "line 5 (event 4): seq is 5, expected 4"),
         (empty_the_log, 2, "no events"),
-        (cut_events, 4, "incomplete"),
-        (cut_the_last_byte, 4, "incomplete"),
-        (append_half_a_line, 4, "incomplete"),
+        (cut_events, 4, "the log has no end"),
+        (cut_the_last_byte, 4, "the log has no end"),
+        (append_half_a_line, 4, "ends within a line"),
         (forge_a_decision, 2, "blocked is 1"),
         (forge_a_time, 4, "another started"),
         (refer_to_no_request, 2, "request 1, which is not there"),
@@ -490,14 +491,14 @@ def link_the_policy(directory: Path) -> None:
         (end_the_index_early, 3, "objects.index lists other bodies"),
         (swap_the_policy, 5, "not the policy"),
         (drop_the_policy, 1, "policy.yml is missing"),
-        (drop_the_manifest, 4, "incomplete"),
+        (drop_the_manifest, 4, "ciguard finish seals"),
         (another_format, 1, "format 2"),
         (another_identity, 4, "another identity"),
         (more_in_the_manifest, 4, "says \\x1b[2J"),
         (less_in_the_manifest, 4, "does not say masked"),
         (spell_the_manifest_otherwise, 4, "canonical"),
         (break_the_manifest, 1, "manifest.json is not"),
-        (leave_a_response_open, 4, "1 responses were still being streamed"),
+        (leave_a_response_open, 4, "another completeness"),
         (add_a_file, 1, "note\\x1b[2J.txt does not belong"),
         (add_a_folder, 1, "objects/zz does not belong"),
         (add_a_link, 1, "partial/000001 does not belong"),
@@ -526,7 +527,7 @@ def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path
         "holds",
         "holds",
         "holds",
-        "failed",
+        "incomplete",
         "holds",
         "none",
         "none",
@@ -534,7 +535,8 @@ def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path
     ]
     assert steps[2].detail == "8 bodies, and 9 bytes of one that was being written"
     assert steps[3].detail == (
-        "the session is incomplete: the guard was cut off before it finished; the log ends at event 11"
+        "the session is incomplete: the guard was cut off before it finished; the log ends at event 11; "
+        "ciguard finish seals what there is"
     )
 
 
