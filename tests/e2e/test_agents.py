@@ -15,6 +15,7 @@ import pytest
 
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
+from tests.e2e.conftest import AGENTS
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 9
@@ -22,7 +23,7 @@ LEAKED = "ghp_" + "a1B2" * 9
 POLICY = """\
 version: 1
 extends: [ciguard:standard]
-isolation: {{require: none}}
+isolation: {{paths: {{read: ["{agents}"]}}}}
 connections:
   claude: {{type: anthropic, credential: {{env: MODEL_KEY}}, upstream: {url}}}
   codex: {{type: openai, credential: {{env: MODEL_KEY}}, upstream: {url}}}
@@ -97,7 +98,7 @@ async def guarded(script: Script, command: list[str], folder: Path) -> Run:
     workspace.mkdir()
     home.mkdir()
     async with LoopbackModel(script, api_keys=[KEY]) as model:
-        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url))
+        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url, agents=AGENTS.parent))
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,

@@ -20,7 +20,7 @@ from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
-from ciguard.guard.server import GuardServer
+from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
@@ -50,7 +50,6 @@ GEMINI = "/gemini/v1beta/models/gemini-3-flash-preview:generateContent"
 
 POLICY = """\
 version: 1
-isolation: {{require: none}}
 connections:
   claude: {{type: anthropic, credential: {{env: KEY}}, upstream: "{url}"{claude}}}
   gpt: {{type: openai, credential: {{env: KEY}}, upstream: "{url}"}}
@@ -274,7 +273,7 @@ async def guarded(
         connections = {
             name: OpenConnection(name, declared, CREDENTIAL) for name, declared in policy.connections.items()
         }
-        async with GuardServer(guarding, connections, TOKEN) as server:
+        async with GuardServer(guarding, connections, TOKEN, open_loopback()) as server:
             yield Guarded(server, model, recorder, judge, intake, directory, failures, notices)
     if any(failure.exit_code == 74 for failure in failures):
         recorder.close()

@@ -23,11 +23,14 @@ from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
 from ciguard.testing.model import LoopbackModel, Paused, Text
 from tests.integration.guarded import CREDENTIAL, RULES, every, fine, leaks, until
+from tests.sandboxed import OFFERED
+
+BEST = OFFERED[0].value
+"""The level that the policy's defaults reach on this machine."""
 
 SOURCE = str(Path(ciguard.__file__).parents[1])
 POLICY = """\
 version: 1
-isolation: {{require: none}}
 connections:
   claude: {{type: anthropic, credential: {{env: UPSTREAM_KEY}}, upstream: "{url}"}}
   gpt: {{type: openai, credential: {{env: UPSTREAM_KEY}}, upstream: "{url}"}}
@@ -157,7 +160,7 @@ async def test_the_summary_is_the_last_line_of_the_output(tmp_path: Path) -> Non
         assert first == "said"
         summary = json.loads(last)
         assert summary["session_dir"] == str(ran.directory)
-        assert (summary["exit_status"], summary["blocked"], summary["isolation_level"]) == (0, 0, "none")
+        assert (summary["exit_status"], summary["blocked"], summary["isolation_level"]) == (0, 0, BEST)
         assert summary["outcome"] == "the agent ended by itself"
         assert summary["session_id"] == ran.session.events[0]["session"]
 
@@ -179,7 +182,7 @@ REFUSED: list[tuple[str, list[str], list[str], dict[str, str], str, int]] = [
     ("no credential", [], ["true"], {"UPSTREAM_KEY": ""}, "", 71),
     ("short credential", [], ["true"], {"UPSTREAM_KEY": "short"}, "", 71),
     ("short secret", [], ["true"], {"OTHER": "short"}, "secrets: [OTHER]", 71),
-    ("isolation", [], ["true"], {}, "isolation: {require: landlock}", 69),
+    ("isolation", [], ["true"], {}, "isolation: {require: none, prefer: user}", 69),
     ("no identity in a job", [], ["true"], {"GITHUB_ACTIONS": "true"}, "", 77),
     ("no identity in a pipeline", [], ["true"], {"GITLAB_CI": "true"}, "", 77),
     ("unknown key", [], ["true"], {}, "bogus: 1", 78),
@@ -197,9 +200,6 @@ async def test_every_refusal_has_its_code_cause_and_remedy(
     tmp_path: Path, options: list[str], agent: list[str], environ: dict[str, str], more: str, status: int
 ) -> None:
     async with job(tmp_path, more=more) as model:
-        if more.startswith("isolation"):
-            policy = tmp_path / ".ciguard.yml"
-            policy.write_text(policy.read_text().replace("isolation: {require: none}\n", "", 1))
         ran = await run(tmp_path, agent, *options, environ=environ)
         assert ran.status == status, ran.errors
         assert is_error(ran), ran.errors
@@ -380,14 +380,15 @@ for turn in range(10000):
         assert ran.session.completeness is Completeness.CUT_OFF
 
 
-async def test_the_death_of_the_guard_in_a_stream_leaves_what_was_seen(tmp_path: Path) -> None:
+async def test_the_death_of_the_guard_in_a_stream_ends_the_agent_and_leaves_what_was_seen(tmp_path: Path) -> None:
     code = """
 stream = ask("Hello.", stream=True)
 open("seen", "wb").write(stream.read1(100000))
 open("ready", "w").close()
-try: rest = stream.read()
-except Exception: rest = b"broken"
-open("rest", "wb").write(rest)
+import time
+while True:
+    open("beat", "a").write("x")
+    time.sleep(0.01)
 """
     async with job(tmp_path, faults=every(Paused(700, 60))) as model:
         process = await start(tmp_path, python(code), "--identity", "none", "--session-dir", "session")
@@ -396,7 +397,9 @@ open("rest", "wb").write(rest)
         await process.wait()
         async with asyncio.timeout(20):
             await model.until_abandoned()
-        await until((tmp_path / "rest").exists)
+        beats = (tmp_path / "beat").stat().st_size
+        await asyncio.sleep(0.2)
+        assert (tmp_path / "beat").stat().st_size == beats
         session = open_session(tmp_path / "session")
         assert session.damage is None
         assert session.completeness is Completeness.CUT_OFF
@@ -404,7 +407,6 @@ open("rest", "wb").write(rest)
         seen = (tmp_path / "seen").read_bytes()
         assert seen
         assert session.unfinished_response(name).startswith(seen)
-        assert b"message_stop" not in (tmp_path / "rest").read_bytes()
         verified = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ciguard", "session", "verify", "session", cwd=tmp_path, env=environment(tmp_path),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,

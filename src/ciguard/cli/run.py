@@ -39,9 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     from ciguard.forge.github_files import workflow_commands_stopped
     from ciguard.guard.session import new_session_directory, plan, run_guarded
     from ciguard.identity.establish import IdentityMode
+    from ciguard.sandbox.own_process import harden, scrub_environment
 
+    harden()
     environ = dict(os.environ)
     planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
+    scrub_environment(planned.credential_variables)
     directory = options.session_dir or new_session_directory(environ)
     paint = _painter()
     _announce_keys(planned, environ, paint)
@@ -134,14 +137,12 @@ def _publish(outcome: Outcome, environ: Mapping[str, str], paint: Painter) -> No
 
 def _summary(outcome: Outcome) -> dict[str, str | int]:
     """What ``--json`` prints; the action's outputs have the same names with hyphens."""
-    from ciguard.guard.session import LEVEL
-
     return {
         "session_dir": str(outcome.directory),
         "session_id": outcome.session,
         "outcome": outcome.words,
         "exit_status": outcome.status,
-        "isolation_level": LEVEL.value,
+        "isolation_level": outcome.level.value,
         "operations": outcome.counts.operations,
         "masked": outcome.counts.masked,
         "held": outcome.counts.held,

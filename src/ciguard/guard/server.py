@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,25 +22,38 @@ from ciguard.guard.listener import Listener
 from ciguard.guard.refused_calls import RefusedCalls
 
 ADDRESS = "127.0.0.1"
+BACKLOG = 128
 GRACE = 2.0
 """Seconds that answers under way get to finish when the server stops."""
+
+
+def open_loopback() -> socket.socket:
+    """A listening socket of the machine's loopback, on a port of the kernel's choosing."""
+    return socket.create_server((ADDRESS, 0), backlog=BACKLOG)
 
 
 class GuardServer:
     """Serves the connections of one session while it is entered: ``async with GuardServer(...) as server``."""
 
-    def __init__(self, guarding: Guarding, connections: Mapping[str, OpenConnection], token: str) -> None:
+    def __init__(
+        self,
+        guarding: Guarding,
+        connections: Mapping[str, OpenConnection],
+        token: str,
+        listening: socket.socket,
+    ) -> None:
+        """Serve on ``listening``, a socket of the loopback that the agent has: the machine's, or its sandbox's own."""
+        self._listening = listening
         self._guarding = guarding
         self._connections = dict(connections)
         self._token = token
         self._refused = RefusedCalls(guarding.recorder, guarding.masker)
         self._server = Listener(self._handle, self._not_http)
         self._listener: asyncio.Server | None = None
-        self.port = 0
+        self.port: int = listening.getsockname()[1]
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.get_running_loop().create_server(self._server, ADDRESS, 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=self._listening)
         return self
 
     async def __aexit__(self, *_: object) -> None:

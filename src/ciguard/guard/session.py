@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import secrets
+import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +25,7 @@ from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
-from ciguard.guard.server import GuardServer
+from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.masking import Masker
@@ -28,10 +33,13 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
-from ciguard.policy.models import ConnectionType, IsolationLevel, Policy
+from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, seconds
 from ciguard.policy.trust import source_for
+from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, write_codex_home
-from ciguard.sandbox.process import Agent, Exit
+from ciguard.sandbox.levels import Wanted, Way, owner
+from ciguard.sandbox.places import Request
+from ciguard.sandbox.process import Agent, Exit, Sandbox
 from ciguard.session.event import EventType
 from ciguard.session.manifest import Counts
 from ciguard.session.recorder import Recorder, Sign
@@ -40,17 +48,10 @@ from ciguard.session.signers import ReadySigner, job_signer, key_signer, signed
 if TYPE_CHECKING:
     from ciguard.identity.establish import Identity, IdentityMode
 
-LEVEL = IsolationLevel.NONE
-"""The isolation level that this version reaches."""
-
-LEVEL_LIMITS = (
-    "The agent runs as the same user as the guard and could read its memory.",
-    "The agent's network is open: it can reach other hosts without the guard.",
-    "Commands that a script runs are not seen one by one.",
-)
-"""What that level does not cover."""
-
 TOKEN_PREFIX = "ciguard-session-token-"
+
+SCRATCH = ("home", "tmp", "codex")
+"""What the agent's own folder holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,21 @@ class Plan:
     secrets: tuple[KnownValue, ...]
     signers: tuple[ReadySigner, ...]
     environ: Mapping[str, str]
+    cwd: Path
+
+    @property
+    def credential_variables(self) -> frozenset[str]:
+        """The variables of the guard's environment that hold what the agent must never have."""
+        from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
+        from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
+
+        named = {connection.declared.credential.env for connection in self.connections.values()}
+        named |= {signing.key.env for signing in self.policy.audit.sign if signing != "job"}
+        named |= GITHUB | GITLAB | set(self.policy.secrets)
+        carrying = {
+            name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
+        }
+        return frozenset(named | carrying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,7 @@ class Outcome:
     exit: Exit
     failure: CiguardError | None
     counts: Counts
+    level: IsolationLevel
 
     @property
     def status(self) -> int:
@@ -96,7 +113,6 @@ def plan(
     admit(job, mode)
     source = source_for(job, workspace, base_ref)
     policy = load_policy(source, policy_path)
-    refuse_weak_isolation(policy)
     identity = establish(job, environ, policy.identity, mode)
     connections = {
         name: OpenConnection(name, declared, _credential(f"the connection {name}", declared.credential.env, environ))
@@ -104,18 +120,7 @@ def plan(
     }
     signers = _signers(policy, identity, environ)
     known = _secrets(policy, connections, environ)
-    return Plan(policy, source.describe(), identity, connections, known, signers, environ)
-
-
-def refuse_weak_isolation(policy: Policy) -> None:
-    """Raise :class:`IsolationUnavailable` when the policy requires more than this version reaches."""
-    if policy.isolation.require.strength > LEVEL.strength or policy.isolation.prefer not in ("auto", LEVEL):
-        wanted = policy.isolation.require if policy.isolation.prefer == "auto" else policy.isolation.prefer
-        raise IsolationUnavailable(
-            f"the policy wants the isolation level {wanted}, and this version of ciguard reaches {LEVEL} only",
-            "to accept that the agent could walk around the guard, write isolation: {require: none}; "
-            "docs/security.md says what that means",
-        )
+    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace)
 
 
 def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
@@ -185,8 +190,10 @@ def new_session_directory(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / f"ciguard-session-{secrets.token_hex(6)}"
 
 
-def _scratch(environ: Mapping[str, str]) -> tempfile.TemporaryDirectory[str]:
-    """Where the agents' configuration goes; not below the system's temporary folder, of which Codex warns.
+@contextmanager
+def _scratch(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Iterator[Path]:
+    """The agent's own HOME, configuration and temporary files; not below the system's temporary folder, of which Codex
+    warns. They belong to ``owner``.
 
     The agent may leave there what cannot be deleted, and must not fail the session by it.
     """
@@ -194,32 +201,65 @@ def _scratch(environ: Mapping[str, str]) -> tempfile.TemporaryDirectory[str]:
     try:
         scratch = Path(parent).expanduser() / "ciguard"
         scratch.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="agent-", dir=scratch, ignore_cleanup_errors=True)
+        made = tempfile.TemporaryDirectory(prefix="agent-", dir=scratch, ignore_cleanup_errors=True)
     except (OSError, RuntimeError) as error:
         raise GuardFailure(
             f"there is no folder for the agent's configuration: {error}",
             "set XDG_CACHE_HOME to a folder that can be written",
         ) from None
+    with made as name:
+        for part in ("", *SCRATCH):
+            Path(name, part).mkdir(exist_ok=True, mode=0o700)
+            if owner is not None:
+                os.chown(Path(name, part), *owner)
+        yield Path(name)
 
 
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
-    recorder = Recorder(directory, lambda: datetime.now(UTC))
-    try:
-        return await _guard(plan, argv, directory, recorder, announce)
-    finally:
-        recorder.close()
+    workspace = _workspace(plan.cwd)
+    isolation = plan.policy.isolation
+    with _scratch(plan.environ, owner(workspace)) as scratch, closing(open_loopback()) as shared:
+        recorder = Recorder(directory, lambda: datetime.now(UTC))
+        paths = isolation.paths
+        request = Request(plan.environ, workspace, scratch, directory, paths.read, paths.write, paths.hide)
+        wanted = Wanted(request, [shared.getsockname()[1]], limits=isolation.limits)
+        try:
+            with closing(reach(isolation, wanted, plan.environ)) as sandbox:
+                served = sandbox.listening[0] if sandbox.listening else shared
+                return await _guard(plan, argv, directory, recorder, announce, sandbox, served, scratch)
+        except IsolationUnavailable:
+            # Nothing has happened, so there is nothing to look at.
+            shutil.rmtree(directory)
+            raise
+        finally:
+            recorder.close()
+
+
+def _workspace(cwd: Path) -> Path:
+    """What the agent works on: the checkout that it starts in, or the folder alone."""
+    from ciguard.forge import checkout as git
+
+    found = git.find(cwd)
+    return found.root if found else cwd.resolve()
 
 
 async def _guard(
-    plan: Plan, argv: tuple[str, ...], directory: Path, recorder: Recorder, announce: Callable[[Notice], None]
+    plan: Plan,
+    argv: tuple[str, ...],
+    directory: Path,
+    recorder: Recorder,
+    announce: Callable[[Notice], None],
+    sandbox: Sandbox,
+    served: socket.socket,
+    scratch: Path,
 ) -> Outcome:
     session = secrets.token_hex(16)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     placeholders = Placeholders(secrets.token_bytes(32))
     masker = Masker([*plan.secrets, KnownValue("session-token", token)], placeholders)
     recorder.write_policy(plan.policy.text)
-    recorder.record(EventType.SESSION_STARTED, **_started(plan, session))
+    recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))
 
     failures: list[CiguardError] = []
     running: list[Agent] = []
@@ -232,6 +272,9 @@ async def _guard(
         failures.append(failure)
         end_agent()
 
+    def over(words: str) -> None:
+        fail(SessionStopped(words, "raise the limit in the policy if the work needs it"))
+
     judge = Judge(
         Evaluator(plan.policy),
         Nobody(),
@@ -243,13 +286,15 @@ async def _guard(
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
     try:
-        with _scratch(plan.environ) as home:
-            async with GuardServer(guarding, plan.connections, token) as server:
-                environ = agent_environment(plan, server, token, Path(home))
-                recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
-                agent = Agent(argv, environ)
-                running.append(agent)
-                exited = await agent.wait()
+        async with GuardServer(guarding, plan.connections, token, served) as server:
+            environ = agent_environment(plan, server, token, scratch, sandbox.way)
+            recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
+            agent = sandbox.start(argv, environ, plan.cwd)
+            running.append(agent)
+            if wall_time := plan.policy.isolation.limits.wall_time:
+                words = f"the agent ran longer than isolation.limits.wall_time ({wall_time})"
+                asyncio.get_running_loop().call_later(seconds(wall_time), over, words)
+            exited = await agent.wait(on_exceeded=over)
     except CiguardError as error:
         recorder.finish(masker.mask(error.cause).text, _sign(plan))
         raise
@@ -262,25 +307,28 @@ async def _guard(
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
     recorder.finish(outcome, _sign(plan))
-    return Outcome(directory, session, outcome, exited, failure, counts)
+    return Outcome(directory, session, outcome, exited, failure, counts, sandbox.way.level)
 
 
 def _sign(plan: Plan) -> Sign | None:
     return partial(signed, plan.signers) if plan.signers else None
 
 
-def agent_environment(plan: Plan, server: GuardServer, token: str, home: Path) -> dict[str, str]:
+def agent_environment(plan: Plan, server: GuardServer, token: str, scratch: Path, way: Way) -> dict[str, str]:
     """The whole environment of the agent. The first connection of a type gets the variables that its agents read."""
     environ = inherited(plan.environ, plan.policy.env, [secret.value for secret in plan.secrets])
+    environ |= {"HOME": str(scratch / "home"), "TMPDIR": way.temporary}
+    if way.level.strength >= IsolationLevel.LANDLOCK.strength:
+        environ["IS_SANDBOX"] = "1"
     for name, connection in reversed(list(plan.connections.items())):
         type_ = connection.declared.type
         environ |= connection_variables(name, type_, server.url(name), token)
         if type_ is ConnectionType.OPENAI:
-            environ |= write_codex_home(home, server.url(name))
+            environ |= write_codex_home(scratch / "codex", server.url(name))
     return environ
 
 
-def _started(plan: Plan, session: str) -> dict[str, Json]:
+def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
     identity = plan.identity
     facts: Json = None
     if identity.verified:
@@ -295,7 +343,7 @@ def _started(plan: Plan, session: str) -> dict[str, Json]:
         "policy": {"digest": plan.policy.digest, "source": plan.source},
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,
-        "isolation": {"level": LEVEL.value, "limits": list(LEVEL_LIMITS)},
+        "isolation": {"level": way.level.value, "limits": list(way.limits)},
         "signing": [{"signer": signer.key.signer.value, "keyid": signer.key.keyid} for signer in plan.signers],
         "connections": {
             name: {"type": connection.declared.type.value, "upstream": connection.declared.upstream}

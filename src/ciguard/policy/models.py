@@ -17,6 +17,7 @@ from ciguard.policy.hosts import HostPattern, host_pattern
 from ciguard.policy.rules import ActionWord, Rule, Section
 from ciguard.policy.shapes import (
     KINDS,
+    AgentPath,
     Approver,
     ClaimValues,
     ConnectionName,
@@ -52,6 +53,12 @@ PUBLIC_UPSTREAMS = {
     ConnectionType.OPENAI: "https://api.openai.com",
     ConnectionType.GEMINI: "https://generativelanguage.googleapis.com",
 }
+
+
+def seconds(duration: str) -> int:
+    """A duration such as 90s, 30m or 2h in seconds."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
 
 PLANNED_TYPES = frozenset({"http", "postgres", "kubernetes", "git", "ssh"})
 
@@ -165,7 +172,39 @@ class Approval(Section):
     @property
     def timeout_seconds(self) -> int:
         """The timeout in seconds."""
-        return int(self.timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.timeout[-1]]
+        return seconds(self.timeout)
+
+
+class IsolationPaths(Section):
+    """What of the file system the agent may use, besides the usual: absolute paths, ~/..., or below the workspace."""
+
+    read: tuple[AgentPath, ...] = Field(
+        default=(), description="Files and folders that the agent may read although they are a usual place of secrets."
+    )
+    write: tuple[AgentPath, ...] = Field(
+        default=(), description="Files and folders that the agent may write besides the workspace."
+    )
+    hide: tuple[AgentPath, ...] = Field(
+        default=(), description="Files and folders that the agent must not see, besides the usual places of secrets."
+    )
+
+
+class IsolationLimits(Section):
+    """What the agent and all that it starts may use up; no limit when absent. Over it, the session ends."""
+
+    processes: int | None = Field(default=None, ge=1, description="Processes at the same time; looked at every second.")
+    memory_bytes: int | None = Field(
+        default=None, ge=1, description="Memory in use at the same time, in bytes; looked at every second."
+    )
+    file_bytes: int | None = Field(default=None, ge=1, description="The largest file that can be written, in bytes.")
+    wall_time: Duration | None = Field(default=None, description="How long the agent may run: 90s, 30m, 2h.")
+
+
+class Protection(StrEnum):
+    """What becomes of changes to files that later steps would execute, strictest first."""
+
+    READ_ONLY = "read-only"
+    REPORT = "report"
 
 
 class Isolation(Section):
@@ -178,6 +217,16 @@ class Isolation(Section):
     prefer: Literal["auto", "namespace", "landlock", "user", "none"] = Field(
         default="auto", description="The level to use; auto takes the strongest that the machine offers."
     )
+    protected: Protection = Field(
+        default=Protection.READ_ONLY,
+        description="What later steps or agents would execute: .git/hooks, .git/config, .github, .gitlab-ci.yml, this "
+        "policy and the agents' own configuration in the workspace. read-only refuses or undoes changes; report "
+        "lets them be and records them.",
+    )
+    paths: IsolationPaths = Field(
+        default=IsolationPaths(), description="Files that the agent may use besides the usual."
+    )
+    limits: IsolationLimits = Field(default=IsolationLimits(), description="What the agent may use up.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Isolation:

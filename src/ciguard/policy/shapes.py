@@ -154,6 +154,14 @@ Duration = Annotated[
     str,
     Shape(r"[1-9][0-9]{0,5}[smh]", "a duration", "write a number and a unit: 90s, 30m or 2h"),
 ]
+AgentPath = Annotated[
+    str,
+    Shape(
+        r"(?!.*(?:^|/)\.\.?(?:/|$))(?:/|~/|[^/~\0])[^\0]{0,1000}",
+        "a path",
+        "write an absolute path, one below the home directory (~/...) or one below the workspace; without . and ..",
+    ),
+]
 EgressPattern = Annotated[
     str,
     Shape(

@@ -18,8 +18,12 @@ from ciguard.policy.models import (
     Identity,
     Isolation,
     IsolationLevel,
+    IsolationLimits,
+    IsolationPaths,
     Policy,
+    Protection,
     SessionLimits,
+    seconds,
 )
 from ciguard.policy.rules import Section
 from ciguard.policy.yaml_document import Path
@@ -87,12 +91,13 @@ def _by_rank(rank: Callable[[Any], int], looser: str) -> Ways:
     return Ways(tighten, lambda left, right: min(left, right, key=rank))
 
 
-def _seconds(duration: str) -> int:
-    return Approval(timeout=duration).timeout_seconds
-
-
 def _weakness(level: str) -> int:
     return -1 if level == "auto" else -IsolationLevel(level).strength
+
+
+def path_covers(wide: str, narrow: str) -> bool:
+    """Whether ``narrow`` is ``wide`` or lies below it."""
+    return narrow == wide or narrow.startswith(wide.rstrip("/") + "/")
 
 
 def _within(covers: Callable[[Any, Any], bool], *, what: str) -> Ways:
@@ -224,9 +229,17 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Approval, "hold_at"): _LOWEST,
     (Approval, "block_at"): _LOWEST,
     (Approval, "approvers"): _LISTED["the approver"],
-    (Approval, "timeout"): _by_rank(_seconds, "longer"),
+    (Approval, "timeout"): _by_rank(seconds, "longer"),
     (Isolation, "require"): _by_rank(_weakness, "weaker"),
     (Isolation, "prefer"): _by_rank(_weakness, "weaker"),
+    (Isolation, "protected"): _by_rank(list(Protection).index, "looser"),
+    (IsolationPaths, "read"): _within(path_covers, what="the path"),
+    (IsolationPaths, "write"): _within(path_covers, what="the path"),
+    (IsolationPaths, "hide"): _UNION,
+    (IsolationLimits, "processes"): _LOWEST,
+    (IsolationLimits, "memory_bytes"): _LOWEST,
+    (IsolationLimits, "file_bytes"): _LOWEST,
+    (IsolationLimits, "wall_time"): _by_rank(seconds, "longer"),
     (Egress, "allow"): _within(egress_covers, what="the host"),
     (Audit, "sign"): _UNION,
     (Audit, "recipients"): _UNION,

@@ -1,21 +1,32 @@
-"""The agent's process: started, waited for, signalled, and gone at the end with what is left of its group."""
+"""The agent, from the guard's side: the sandbox that it starts in, its signals, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from ciguard.errors import CommandNotExecutable, CommandNotFound
+from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
+from ciguard.sandbox import control, processes
+from ciguard.sandbox.levels import NotOffered, Way, launcher_command, launcher_environment
 
 GRACE = 5.0
 """Seconds between asking the agent to end and killing it."""
 
+READY = 20.0
+"""Seconds that a launcher may take to be ready."""
+
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+KEEP_ON_TERMINAL = ("sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh")
+"""What a terminal sends to all of its foreground is for the agent, not for what stands between it and the guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,30 @@ class Exit:
     signal: str = ""
 
 
+class Sandbox:
+    """A launcher that is ready: its level is in force for whatever it will start. Made by :func:`open_sandbox`."""
+
+    def __init__(
+        self, way: Way, process: subprocess.Popen[bytes], channel: socket.socket, listening: Sequence[socket.socket]
+    ) -> None:
+        self.way = way
+        self.listening = tuple(listening)
+        """Sockets of the sandbox's own loopback, for the guard to serve; none where it shares the machine's."""
+        self._process = process
+        self._channel = channel
+
+    def start(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Agent:
+        """Start the agent, on a running event loop."""
+        return Agent(self._process, self._channel, argv, environ, cwd)
+
+    def close(self) -> None:
+        """End the launcher and all that it started."""
+        for opened in self.listening:
+            opened.close()
+        self._channel.close()
+        self._process.wait()
+
+
 class Agent:
     """A running agent.
 
@@ -33,31 +68,47 @@ class Agent:
     foreground group to be able to use it, and the terminal itself signals the group.
     """
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
-        """Start ``argv`` on a running event loop. Raises CommandNotFound or CommandNotExecutable.
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+    ) -> None:
+        """See :meth:`Sandbox.start`.
 
         From now on until the loop closes, signals that would end the guard go to the agent, so that the guard lives to
         finish the session, also while nothing is left to be signalled.
         """
-        self._on_terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._process = process
+        self._channel = channel
+        self._argv = argv
         self._over = False
+        self._on_terminal = on_terminal()
         self._forward_signals()
-        try:
-            self._process = subprocess.Popen(argv, env=dict(environ), process_group=None if self._on_terminal else 0)
-        except FileNotFoundError:
-            self._over = True
-            raise CommandNotFound(f"the command {argv[0]!r} was not found", "check its spelling and the PATH") from None
-        except OSError as error:
-            self._over = True
-            raise CommandNotExecutable(
-                f"the command {argv[0]!r} cannot be executed: {error.strerror}", "name a program that can be executed"
-            ) from None
+        order = {"argv": list(argv), "env": dict(environ), "cwd": str(cwd), "terminal": self._on_terminal}
+        control.send(channel, order, [0, 1, 2])
 
-    async def wait(self) -> Exit:
-        """Wait for the agent to end, then end whatever of its group it left running."""
-        code = await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
-        self._signal(signal.SIGKILL)
-        self._over = True
+    async def wait(
+        self, *, on_listener: Callable[[int], None] | None = None, on_exceeded: Callable[[str], None] | None = None
+    ) -> Exit:
+        """Wait for the agent to end, and for all that it left running to be ended.
+
+        ``on_listener`` gets the descriptor of the supervised system calls, on another thread, and owns it;
+        ``on_exceeded`` is told when the agent is over a bound. Raises CommandNotFound or CommandNotExecutable, and
+        GuardFailure when the launcher did not live to the agent's end.
+        """
+        loop = asyncio.get_running_loop()
+
+        def exceeded(words: str) -> None:
+            if on_exceeded is not None:
+                loop.call_soon_threadsafe(on_exceeded, words)
+
+        try:
+            code = await loop.run_in_executor(None, self._follow, on_listener, exceeded)
+        finally:
+            self._over = True
         if code < 0:
             return Exit(128 - code, _name(-code))
         return Exit(code)
@@ -67,15 +118,34 @@ class Agent:
         self._signal(signal.SIGTERM)
         asyncio.get_running_loop().call_later(GRACE, self._signal, signal.SIGKILL)
 
+    def _follow(self, on_listener: Callable[[int], None] | None, on_exceeded: Callable[[str], None]) -> int:
+        while True:
+            try:
+                message, descriptors = control.receive(self._channel)
+            except control.Closed:
+                processes.kill_descendants()
+                raise GuardFailure(
+                    "what stands between the guard and the agent was killed",
+                    "look whether the machine ran out of memory",
+                ) from None
+            match message:
+                case {"listener": True} if on_listener is not None:
+                    on_listener(descriptors[0])
+                case {"exceeded": str(words)}:
+                    on_exceeded(words)
+                case {"failed": int(number)}:
+                    raise _cannot_be_executed(self._argv[0], number)
+                case {"exited": int(code)}:
+                    return code
+                case _:
+                    raise GuardFailure("the launcher said something unknown", "report this as a bug of ciguard")
+
     def _signal(self, number: int) -> None:
         if self._over:
             return
         try:
-            if not self._on_terminal:
-                os.killpg(self._process.pid, number)
-            elif self._process.returncode is None:
-                self._process.send_signal(number)
-        except ProcessLookupError:
+            control.send(self._channel, {"signal": int(number)})
+        except (control.Closed, OSError):
             return
 
     def _forward_signals(self) -> None:
@@ -85,6 +155,68 @@ class Agent:
                 loop.add_signal_handler(number, lambda: None)
             else:
                 loop.add_signal_handler(number, self._signal, number)
+
+
+def open_sandbox(way: Way, environ: Mapping[str, str]) -> Sandbox:
+    """Start a launcher in this ``way``; NotOffered when that does not come to be ready under it."""
+    ours, theirs = socket.socketpair()
+    terminal = on_terminal() and not way.detached
+    command = [*(KEEP_ON_TERMINAL if terminal else ()), *way.prefix, *launcher_command()]
+    complaints, told = os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=theirs.fileno(),
+            stdout=told,
+            stderr=told,
+            env=launcher_environment(environ),
+            process_group=None if terminal or way.detached else 0,
+            start_new_session=way.detached,
+        )
+    except OSError as error:
+        ours.close()
+        os.close(complaints)
+        raise NotOffered(f"{command[0]} cannot be started: {error.strerror}", way.remedy) from None
+    finally:
+        theirs.close()
+        os.close(told)
+    late = threading.Timer(READY, process.kill)
+    late.start()
+    try:
+        control.send(ours, {"confinement": way.confinement.message()})
+        answer, descriptors = control.receive(ours)
+        refused = answer.get("refused", "")
+    except control.Closed:
+        refused, descriptors = _words(complaints) or "the launcher ended at once", []
+    finally:
+        late.cancel()
+        os.close(complaints)
+    if refused:
+        ours.close()
+        process.wait()
+        raise NotOffered(str(refused), way.remedy)
+    return Sandbox(way, process, ours, [socket.socket(fileno=descriptor) for descriptor in descriptors])
+
+
+def on_terminal() -> bool:
+    """Whether somebody sits before the agent's standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _words(complaints: int) -> str:
+    """What was printed, its last line."""
+    said = os.read(complaints, 65536).decode("utf-8", "replace").strip()
+    return said.rpartition("\n")[2][:300]
+
+
+def _cannot_be_executed(program: str, number: int) -> CommandNotFound | CommandNotExecutable:
+    import errno
+
+    if number == errno.ENOENT:
+        return CommandNotFound(f"the command {program!r} was not found", "check its spelling and the PATH")
+    return CommandNotExecutable(
+        f"the command {program!r} cannot be executed: {os.strerror(number)}", "name a program that can be executed"
+    )
 
 
 def _name(number: int) -> str:

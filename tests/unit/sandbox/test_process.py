@@ -1,4 +1,4 @@
-"""The agent's process and its end."""
+"""The agent's process and its end, at every level."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ciguard.errors import CommandNotExecutable, CommandNotFound
+from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
+from ciguard.policy.models import IsolationLimits
 from ciguard.sandbox import process
-from ciguard.sandbox.process import Agent, Exit
+from ciguard.sandbox.process import Exit
+from tests.sandboxed import OFFERED, Starter
 
-ENVIRON = {"PATH": os.environ["PATH"]}
 
-
-async def ran(*argv: str) -> Exit:
-    return await Agent(argv, ENVIRON).wait()
+@pytest.fixture(params=OFFERED)
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Starter]:
+    """Starts agents at each level that this machine offers."""
+    starter = Starter(request.param, tmp_path)
+    yield starter
+    starter.close()
 
 
 async def until_written(file: Path) -> str:
@@ -30,105 +35,149 @@ async def until_written(file: Path) -> str:
 
 
 @pytest.mark.parametrize("status", [0, 1, 64, 127, 255])
-async def test_the_exit_status_is_the_agents(status: int) -> None:
-    assert await ran("sh", "-c", f"exit {status}") == Exit(status)
+async def test_the_exit_status_is_the_agents(start: Starter, status: int) -> None:
+    assert await start("sh", "-c", f"exit {status}").wait() == Exit(status)
 
 
 @pytest.mark.parametrize(
     ("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (11, "SIGSEGV"), (40, "SIG40"), (34, "SIGRTMIN")]
 )
-async def test_an_end_by_a_signal_is_told_as_shells_do(number: int, name: str) -> None:
+async def test_an_end_by_a_signal_is_told_as_shells_do(start: Starter, number: int, name: str) -> None:
     code = f"import os; os.kill(os.getpid(), {number})"
-    assert await ran(sys.executable, "-c", code) == Exit(128 + number, name)
+    assert await start(sys.executable, "-c", code).wait() == Exit(128 + number, name)
 
 
-async def test_a_command_that_is_not_there() -> None:
+async def test_a_command_that_is_not_there(start: Starter) -> None:
     with pytest.raises(CommandNotFound, match="'no-such-agent' was not found") as error:
-        Agent(["no-such-agent"], ENVIRON)
+        await start("no-such-agent").wait()
     assert error.value.exit_code == 127
 
 
 @pytest.mark.parametrize("kind", ["folder", "not executable", "not a program"])
-async def test_a_command_that_cannot_be_executed(tmp_path: Path, kind: str) -> None:
-    file = tmp_path / "agent"
+async def test_a_command_that_cannot_be_executed(start: Starter, kind: str) -> None:
+    file = start.workspace / "agent"
     if kind == "folder":
         file.mkdir()
     else:
         file.write_bytes(b"\0\1\2")
         file.chmod(0o755 if kind == "not a program" else 0o644)
     with pytest.raises(CommandNotExecutable) as error:
-        Agent([str(file)], ENVIRON)
+        await start(str(file)).wait()
     assert error.value.exit_code == 126
 
 
-async def test_the_environment_is_exactly_the_given_one(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+async def test_the_environment_is_exactly_the_given_one(start: Starter) -> None:
+    out = start.workspace / "out"
     code = f"import os; open({str(out)!r}, 'w').write(repr(dict(os.environ)))"
-    agent = Agent([sys.executable, "-E", "-c", code], {"ONLY": "this"})
+    agent = start(sys.executable, "-E", "-c", code, environ={"ONLY": "this"})
     assert await agent.wait() == Exit(0)
     seen = eval(out.read_text())  # noqa: S307
     assert {key: value for key, value in seen.items() if key != "LC_CTYPE"} == {"ONLY": "this"}
 
 
-async def test_no_descriptor_of_the_guard_is_inherited(tmp_path: Path) -> None:
-    with (tmp_path / "secret").open("w") as file:
-        os.set_inheritable(file.fileno(), False)
-        status = await ran("sh", "-c", f"test ! -e /proc/self/fd/{file.fileno()}")
-    assert status == Exit(0)
+async def test_the_agent_has_its_three_descriptors_and_no_other(start: Starter) -> None:
+    with (start.session / "secret").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        agent = start("sh", "-c", f"ls /proc/self/fd > {start.workspace}/open")
+        assert await agent.wait() == Exit(0)
+    # The fourth is the listing's own.
+    assert (start.workspace / "open").read_text().split() == ["0", "1", "2", "3"]
+
+
+async def test_signals_that_python_ignores_are_not_ignored_by_the_agent(start: Starter) -> None:
+    agent = start("sh", "-c", f"grep SigIgn /proc/self/status > {start.workspace}/ignored")
+    assert await agent.wait() == Exit(0)
+    assert int((start.workspace / "ignored").read_text().split()[1], 16) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-async def test_signals_go_to_the_whole_group_of_the_agent(tmp_path: Path, number: signal.Signals) -> None:
-    out = tmp_path / "out"
+async def test_signals_go_to_the_whole_group_of_the_agent(start: Starter, number: signal.Signals) -> None:
+    out = start.workspace / "out"
     name = number.name.removeprefix("SIG")
     child = f"trap 'echo got > {out}.child; exit' {name}; echo ready > {out}; while :; do sleep 0.05; done"
     script = f"trap 'exit 7' {name}; sh -c \"{child}\"; exit 8"
-    agent = Agent(["sh", "-c", script], ENVIRON)
-    waiting = asyncio.create_task(agent.wait())
+    waiting = asyncio.create_task(start("sh", "-c", script).wait())
     await until_written(out)
     os.kill(os.getpid(), number)
     assert await waiting == Exit(7)
     assert await until_written(Path(f"{out}.child")) == "got"
 
 
-async def test_signals_after_the_end_of_the_agent_do_not_end_the_guard() -> None:
-    assert await ran("true") == Exit(0)
+async def test_signals_after_the_end_of_the_agent_do_not_end_the_guard(start: Starter) -> None:
+    assert await start("true").wait() == Exit(0)
     for number in process.FORWARDED:
         os.kill(os.getpid(), number)
     await asyncio.sleep(0)
 
 
-async def test_what_the_agent_leaves_running_is_ended(tmp_path: Path) -> None:
-    out = tmp_path / "pid"
-    assert await ran("sh", "-c", f"trap '' TERM HUP; sleep 300 & echo $! > {out}; exit 3") == Exit(3)
-    left = int(await until_written(out))
-    async with asyncio.timeout(10):
-        while _runs(left):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+@pytest.mark.parametrize("how", ["", "setsid "])
+async def test_what_the_agent_leaves_running_is_ended(start: Starter, how: str) -> None:
+    """Also what went to a session of its own, with no parent left."""
+    beat = start.workspace / "beat"
+    left = f"trap '' TERM HUP; while :; do echo x >> {beat}; sleep 0.02; done"
+    script = f'({how}sh -c "{left}" >/dev/null 2>&1 &) ; while [ ! -s {beat} ]; do sleep 0.02; done; exit 3'
+    assert await start("sh", "-c", script).wait() == Exit(3)
+    size = beat.stat().st_size
+    await asyncio.sleep(0.2)
+    assert beat.stat().st_size == size
 
 
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-async def test_a_stopped_agent_may_end_by_itself(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    agent = Agent(["sh", "-c", f"trap 'exit 5' TERM; echo ready > {out}; while :; do sleep 0.05; done"], ENVIRON)
+async def test_a_stopped_agent_may_end_by_itself(start: Starter) -> None:
+    out = start.workspace / "out"
+    agent = start("sh", "-c", f"trap 'exit 5' TERM; echo ready > {out}; while :; do sleep 0.05; done")
     waiting = asyncio.create_task(agent.wait())
     await until_written(out)
     agent.stop()
     assert await waiting == Exit(5)
 
 
-async def test_an_agent_that_will_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_will_not_stop_is_killed(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE", 0.05)
-    out = tmp_path / "out"
-    agent = Agent(["sh", "-c", f"trap '' TERM; echo ready > {out}; while :; do sleep 0.05; done"], ENVIRON)
+    out = start.workspace / "out"
+    agent = start("sh", "-c", f"trap '' TERM; echo ready > {out}; while :; do sleep 0.05; done")
     waiting = asyncio.create_task(agent.wait())
     await until_written(out)
     agent.stop()
     assert await waiting == Exit(137, "SIGKILL")
+
+
+async def test_the_death_of_the_launcher_is_a_failure_of_the_guard(start: Starter) -> None:
+    out = start.workspace / "out"
+    waiting = asyncio.create_task(start("sh", "-c", f"echo ready > {out}; sleep 300").wait())
+    await until_written(out)
+    start.sandboxes[0]._process.kill()
+    with pytest.raises(GuardFailure, match="was killed"):
+        await waiting
+
+
+async def test_an_agent_over_its_number_of_processes(start: Starter) -> None:
+    told = asyncio.Event()
+    agent = start("sh", "-c", "for i in 1 2 3 4 5; do sleep 300 & done; wait", limits=IsolationLimits(processes=4))
+
+    def over(words: str) -> None:
+        assert "isolation.limits.processes (4)" in words
+        told.set()
+        agent.stop()
+
+    assert await agent.wait(on_exceeded=over) == Exit(143, "SIGTERM")
+    assert told.is_set()
+
+
+async def test_an_agent_over_its_memory(start: Starter) -> None:
+    told: list[str] = []
+    code = "import time; x = b'x' * 90_000_000; time.sleep(300)"
+    agent = start(sys.executable, "-c", code, limits=IsolationLimits(memory_bytes=60_000_000))
+
+    def over(words: str) -> None:
+        told.append(words)
+        agent.stop()
+
+    assert await agent.wait(on_exceeded=over) == Exit(143, "SIGTERM")
+    assert "isolation.limits.memory_bytes (60000000)" in told[0]
+
+
+async def test_a_file_over_the_limit_is_not_written(start: Starter) -> None:
+    limits = IsolationLimits(file_bytes=4096)
+    agent = start("sh", "-c", "head -c 100000 /dev/zero > big; wc -c < big > size", limits=limits)
+    assert await agent.wait() == Exit(0)
+    assert int((start.workspace / "size").read_text()) == 4096

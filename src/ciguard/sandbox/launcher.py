@@ -1,0 +1,170 @@
+"""The process between the guard and the agent: it confines the agent, waits for it, and ends all of it.
+
+It runs on the bare standard library, as pid 1 of a sandbox with a process namespace, and speaks with the guard on its
+standard input (``control.py``):
+
+1. guard: the :class:`~ciguard.sandbox.confinement.Confinement`
+2. launcher: ``ready`` with its listening sockets, once a trial process took the whole confinement; or ``refused``
+3. guard: ``argv``, ``env``, ``cwd``, ``terminal``, with the agent's standard input, output and error
+4. agent to be: ``listener``, with the descriptor of the supervised system calls, when there are any
+5. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound; ``exited`` at last
+6. guard, at any time from 3 on: ``signal``, or the end of the stream, at which everything is killed
+
+The agent cannot reach this process: it is pid 1 of the agent's namespace, or outside of the agent's Landlock domain,
+and cannot be read by anyone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from ciguard.sandbox import control, processes
+from ciguard.sandbox.confinement import Confinement, confinement
+from ciguard.sandbox.confining import (
+    CAP_KILL,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    confine,
+    keep_capabilities,
+    prctl,
+)
+
+LOOPBACK = "127.0.0.1"
+BACKLOG = 128
+WATCH_SECONDS = 1.0
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT)
+"""Signals that this process ignores, some by Python's doing, and the agent must not."""
+
+
+def main() -> None:
+    """Serve the guard at the other end of standard input."""
+    channel = socket.socket(fileno=os.dup(0))
+    prctl(PR_SET_DUMPABLE, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        wanted = confinement(control.receive(channel)[0]["confinement"])
+        if refusal := _tried(wanted):
+            control.send(channel, {"refused": refusal})
+            return
+        sockets = [socket.create_server((LOOPBACK, 0), backlog=BACKLOG) for _ in range(wanted.listeners)]
+        control.send(channel, {"ready": True}, [opened.fileno() for opened in sockets])
+        for opened in sockets:
+            opened.close()
+        order, stdio = control.receive(channel)
+        _serve(channel, wanted, order, stdio)
+    except control.Closed:
+        return
+    except OSError as error:
+        control.send(channel, {"refused": f"the launcher failed: {error.strerror}"})
+    finally:
+        processes.end_descendants()
+
+
+def _tried(wanted: Confinement) -> str:
+    """Take the confinement in a process that ends then; why that cannot be had, or nothing."""
+    reading, writing = os.pipe()
+    if not (trial := os.fork()):
+        try:
+            listener = confine(wanted)
+            if listener >= 0:
+                os.close(listener)
+        except Exception as error:  # noqa: BLE001 - told to the guard, in words
+            os.write(writing, f"{type(error).__name__}: {error}".encode()[:1000])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8", errors="replace") as pipe:  # noqa: PTH123 - a descriptor
+        complaint = pipe.read()
+    status = os.waitpid(trial, 0)[1]
+    return complaint or (f"a process under it ended with status {status}" if status else "")
+
+
+def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any], stdio: list[int]) -> None:
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    failing, failed = os.pipe()
+    agent = os.fork()
+    if not agent:
+        _become(channel, wanted, order, stdio, failed)
+    os.close(failed)
+    for descriptor in stdio:
+        os.close(descriptor)
+    keep_capabilities(CAP_KILL)
+    group = agent if not order["terminal"] else 0
+    failure = os.read(failing, 16)
+    if failure:
+        os.waitpid(agent, 0)
+        control.send(channel, {"failed": int(failure)})
+        return
+    status = None
+    bounded = wanted.watched.processes is not None or wanted.watched.memory is not None
+    while status is None:
+        readable, _, _ = select.select([channel.fileno(), woken], [], [], WATCH_SECONDS if bounded else None)
+        if channel.fileno() in readable:
+            _signal(agent, group, int(control.receive(channel)[0]["signal"]))
+        if woken in readable:
+            os.read(woken, 4096)
+        for pid, ended in processes.reaped():
+            if pid == agent:
+                status = ended
+        if bounded and (words := processes.exceeded(wanted.watched)):
+            control.send(channel, {"exceeded": words})
+            bounded = False
+    processes.end_descendants()
+    control.send(channel, {"exited": os.waitstatus_to_exitcode(status)})
+
+
+def _become(
+    channel: socket.socket, wanted: Confinement, order: Mapping[str, Any], stdio: list[int], failed: int
+) -> NoReturn:
+    """Turn into the agent, or tell the error's number through ``failed``."""
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, *IGNORED):
+            signal.signal(number, signal.SIG_DFL)
+        if not order["terminal"]:
+            os.setpgid(0, 0)
+        for place, descriptor in enumerate(stdio):
+            os.dup2(descriptor, place)
+        listener = confine(wanted)
+        # After a change of user, which clears it.
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if listener >= 0:
+            control.send(channel, {"listener": True}, [listener])
+            os.close(listener)
+        os.chdir(order["cwd"])
+        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - the agent's own program
+    except OSError as error:
+        os.write(failed, str(error.errno or errno.EIO).encode())
+    except BaseException:  # noqa: BLE001 - between fork and exec nothing may escape
+        os.write(failed, str(errno.EIO).encode())
+    finally:
+        os._exit(127)
+
+
+def _signal(agent: int, group: int, number: int) -> None:
+    """Signal the agent's process group; the agent alone on a terminal, which signals the group by itself."""
+    if number == signal.SIGKILL:
+        processes.kill_descendants()
+        return
+    try:
+        if group:
+            os.killpg(group, number)
+        else:
+            os.kill(agent, number)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Starting agents under each isolation level that this machine offers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ciguard.policy.models import IsolationLevel, IsolationLimits
+from ciguard.sandbox.choosing import open_level
+from ciguard.sandbox.levels import NotOffered, Wanted
+from ciguard.sandbox.places import Request
+from ciguard.sandbox.process import Agent, Sandbox
+
+ENVIRON = {"PATH": os.environ["PATH"]}
+NO_LIMITS = IsolationLimits()
+PORT = 4
+
+
+class Starter:
+    """Starts agents at one level; ``workspace`` below ``folder`` is theirs."""
+
+    def __init__(self, level: IsolationLevel, folder: Path) -> None:
+        self.level = level
+        self.workspace = folder / "workspace"
+        self.scratch = folder / "scratch"
+        self.session = folder / "session"
+        self.sandboxes: list[Sandbox] = []
+        for made in (self.workspace, self.session, self.scratch / "tmp", self.scratch / "home"):
+            made.mkdir(parents=True, exist_ok=True)
+
+    def __call__(
+        self,
+        *argv: str,
+        environ: Mapping[str, str] = ENVIRON,
+        limits: IsolationLimits = NO_LIMITS,
+        port: int = PORT,
+    ) -> Agent:
+        """Start ``argv``."""
+        return self.open(limits, port).start(argv, environ, self.workspace)
+
+    def open(self, limits: IsolationLimits = NO_LIMITS, port: int = PORT) -> Sandbox:
+        """A sandbox in which nothing runs yet."""
+        request = Request(os.environ, self.workspace, self.scratch, self.session)
+        self.sandboxes.append(open_level(self.level, Wanted(request, [port], limits=limits), os.environ))
+        return self.sandboxes[-1]
+
+    def close(self) -> None:
+        """End all of it."""
+        for sandbox in self.sandboxes:
+            sandbox.close()
+
+
+def _offered() -> list[IsolationLevel]:
+    found = []
+    for level in IsolationLevel:
+        with tempfile.TemporaryDirectory() as folder:
+            starter = Starter(level, Path(folder))
+            try:
+                starter.open()
+            except NotOffered:
+                continue
+            starter.close()
+            found.append(level)
+    return found
+
+
+OFFERED = _offered()
+"""The levels of this machine, for this user; ``none`` is always among them."""
+CONFINING = [level for level in OFFERED if level.strength >= IsolationLevel.LANDLOCK.strength]
+"""Those that keep the agent from the credential and the network."""
