@@ -27,14 +27,15 @@ from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
+from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
-from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, seconds
-from ciguard.policy.trust import source_for
+from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
+from ciguard.policy.trust import BaseCommit, source_for
 from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
@@ -66,6 +67,7 @@ class Plan:
     signers: tuple[ReadySigner, ...]
     environ: Mapping[str, str]
     cwd: Path
+    base: BaseCommit | None
 
     @property
     def credential_variables(self) -> frozenset[str]:
@@ -80,6 +82,18 @@ class Plan:
             name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
         }
         return frozenset(named | carrying)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session happens. ``restored`` names what of the workspace came from the base branch."""
+
+    directory: Path
+    scratch: Path
+    workspace: Workspace
+    sandbox: Sandbox
+    served: socket.socket
+    restored: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +134,8 @@ def plan(
     }
     signers = _signers(policy, identity, environ)
     known = _secrets(policy, connections, environ)
-    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace)
+    base = source if isinstance(source, BaseCommit) else None
+    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace, base)
 
 
 def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
@@ -217,23 +232,37 @@ def _scratch(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Itera
 
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
-    workspace = _workspace(plan.cwd)
     isolation = plan.policy.isolation
-    with _scratch(plan.environ, owner(workspace)) as scratch, closing(open_loopback()) as shared:
+    root = _workspace(plan.cwd)
+    with _scratch(plan.environ, owner(root)) as scratch, closing(open_loopback()) as shared:
         recorder = Recorder(directory, lambda: datetime.now(UTC))
-        paths = isolation.paths
-        request = Request(plan.environ, workspace, scratch, directory, paths.read, paths.write, paths.hide)
-        wanted = Wanted(request, [shared.getsockname()[1]], limits=isolation.limits)
+        restored: list[str] = []
         try:
-            with closing(reach(isolation, wanted, plan.environ)) as sandbox:
-                served = sandbox.listening[0] if sandbox.listening else shared
-                return await _guard(plan, argv, directory, recorder, announce, sandbox, served, scratch)
+            with _prepared(root, plan, restored) as workspace:
+                request = Request.of(plan.environ, root, scratch, directory, isolation.paths)
+                protected = workspace.existing if isolation.protected is Protection.READ_ONLY else []
+                wanted = Wanted(request, [shared.getsockname()[1]], protected, isolation.limits)
+                with closing(reach(isolation, wanted, plan.environ)) as sandbox:
+                    served = sandbox.listening[0] if sandbox.listening else shared
+                    place = Place(directory, scratch, workspace, sandbox, served, restored)
+                    return await _guard(plan, argv, place, recorder, announce)
         except IsolationUnavailable:
             # Nothing has happened, so there is nothing to look at.
             shutil.rmtree(directory)
             raise
         finally:
             recorder.close()
+
+
+@contextmanager
+def _prepared(root: Path, plan: Plan, restored: list[str]) -> Iterator[Workspace]:
+    """The workspace, prepared; what the job needs of it is there again afterwards, whatever happens."""
+    secrets = [secret.value for secret in plan.secrets]
+    workspace = prepare(root, plan.base, secrets, restored.extend)
+    try:
+        yield workspace
+    finally:
+        workspace.conclude(plan.policy.isolation.protected)
 
 
 def _workspace(cwd: Path) -> Path:
@@ -245,21 +274,21 @@ def _workspace(cwd: Path) -> Path:
 
 
 async def _guard(
-    plan: Plan,
-    argv: tuple[str, ...],
-    directory: Path,
-    recorder: Recorder,
-    announce: Callable[[Notice], None],
-    sandbox: Sandbox,
-    served: socket.socket,
-    scratch: Path,
+    plan: Plan, argv: tuple[str, ...], place: Place, recorder: Recorder, announce: Callable[[Notice], None]
 ) -> Outcome:
+    sandbox = place.sandbox
     session = secrets.token_hex(16)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     placeholders = Placeholders(secrets.token_bytes(32))
     masker = Masker([*plan.secrets, KnownValue("session-token", token)], placeholders)
     recorder.write_policy(plan.policy.text)
     recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))
+
+    def mask(text: str) -> str:
+        return masker.mask(text).text
+
+    if place.restored:
+        recorder.record(EventType.PROTECTED_FILES, **event("before", "restored", place.restored, mask))
 
     failures: list[CiguardError] = []
     running: list[Agent] = []
@@ -286,8 +315,8 @@ async def _guard(
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
     try:
-        async with GuardServer(guarding, plan.connections, token, served) as server:
-            environ = agent_environment(plan, server, token, scratch, sandbox.way)
+        async with GuardServer(guarding, plan.connections, token, place.served) as server:
+            environ = agent_environment(plan, server, token, place.scratch, sandbox.way)
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
             agent = sandbox.start(argv, environ, plan.cwd)
             running.append(agent)
@@ -303,11 +332,15 @@ async def _guard(
             SessionStopped(judge.stopped, "look at what was refused: ciguard session show lists it with the rules")
         )
     failure = failures[0] if failures else None
+    protection = plan.policy.isolation.protected
+    if changed := place.workspace.conclude(protection):
+        done = "restored" if protection is Protection.READ_ONLY else "reported"
+        recorder.record(EventType.PROTECTED_FILES, **event("after", done, changed, mask))
     recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
     recorder.finish(outcome, _sign(plan))
-    return Outcome(directory, session, outcome, exited, failure, counts, sandbox.way.level)
+    return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level)
 
 
 def _sign(plan: Plan) -> Sign | None:
