@@ -106,9 +106,14 @@ class Tally:
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """``value`` with every string masked (object keys too), and the kinds found; the same object when nothing was."""
+    suspects = masker.suspects(list(strings(value)))
+    if not suspects:
+        return value, ()
     kinds: list[str] = []
 
     def change(text: str) -> str:
+        if text not in suspects:
+            return text
         masked = masker.mask(text)
         kinds.extend(masked.kinds)
         return masked.text

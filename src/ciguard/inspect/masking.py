@@ -8,8 +8,10 @@ functions, so however a text is cut, the outcome is the same. At most :data:`MOS
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
@@ -97,10 +99,13 @@ class Masker:
         spans = find(self._matchers, self._placeholders, text, projected(text), 0, 0)
         return self.replacements(spans, 0)
 
-    def is_clean(self, texts: Iterable[str]) -> bool:
-        """Whether no text of ``texts`` holds a secret; when it says no, one may."""
-        data = projected("\0".join(texts))
-        return not any(matcher.may_hold(data) for matcher in self._matchers)
+    def suspects(self, texts: Sequence[str]) -> set[str]:
+        """Those of ``texts`` that may hold a secret: the others hold none. One pass over all of them."""
+        separator = chr(OTHER)
+        data = projected(separator.join(texts))
+        starts = [0, *accumulate(len(text) + 1 for text in texts)]
+        places = (place for matcher in self._matchers for place in matcher.places(data))
+        return {texts[bisect_right(starts, place) - 1] for place in places}
 
     def stream(self) -> MaskStream:
         """A new stream of text."""
