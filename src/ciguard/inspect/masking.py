@@ -202,6 +202,8 @@ class MaskStream:
             if span.end > release:
                 release = min(release, span.start)
         origin = min([origin, release, *(span.origin for span in spans if span.end > release)])
+        # A placeholder is known as one when it is read from its beginning.
+        origin = min([origin, *(low for low, high in self._placeholders.spans(self._text) if low < origin < high)])
         certain = self._replacements([span for span in spans if span.end <= release], self._base)
         self.decided = self._base + release
         self._text = self._text[origin - 1 :]
