@@ -21,6 +21,7 @@ from ciguard import __version__
 from ciguard.approvals.approver import Nobody
 from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
+from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
@@ -318,7 +319,8 @@ async def _guard(
         async with GuardServer(guarding, plan.connections, token, place.served) as server:
             environ = agent_environment(plan, server, token, place.scratch, sandbox.way)
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
-            agent = sandbox.start(argv, environ, plan.cwd)
+            commands = Commands(judge, masker, placeholders, recorder, fail)
+            agent = sandbox.start(argv, environ, plan.cwd, commands)
             running.append(agent)
             if wall_time := plan.policy.isolation.limits.wall_time:
                 words = f"the agent ran longer than isolation.limits.wall_time ({wall_time})"
