@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, Isolat
 from ciguard.forge import current_job
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
+from ciguard.guard.egress.proxy import EgressProxy
+from ciguard.guard.egress.trust import session_trust
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
@@ -38,7 +40,7 @@ from ciguard.policy.loading import load_policy
 from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
 from ciguard.policy.trust import BaseCommit, source_for
 from ciguard.sandbox.choosing import reach
-from ciguard.sandbox.environment import connection_variables, inherited, write_codex_home
+from ciguard.sandbox.environment import connection_variables, inherited, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
 from ciguard.sandbox.places import Request
 from ciguard.sandbox.process import Agent, Exit, Sandbox
@@ -87,13 +89,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a session happens. ``restored`` names what of the workspace came from the base branch."""
+    """Where a session happens.
+
+    ``served`` are the sockets of the guard and of its proxy; ``restored`` names what of the workspace came from the
+    base branch.
+    """
 
     directory: Path
     scratch: Path
     workspace: Workspace
     sandbox: Sandbox
-    served: socket.socket
+    served: Sequence[socket.socket]
     restored: list[str]
 
 
@@ -235,16 +241,21 @@ async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
     isolation = plan.policy.isolation
     root = _workspace(plan.cwd)
-    with _scratch(plan.environ, owner(root)) as scratch, closing(open_loopback()) as shared:
+    with (
+        _scratch(plan.environ, owner(root)) as scratch,
+        closing(open_loopback()) as server,
+        closing(open_loopback()) as proxy,
+    ):
         recorder = Recorder(directory, lambda: datetime.now(UTC))
         restored: list[str] = []
         try:
             with _prepared(root, plan, restored) as workspace:
                 request = Request.of(plan.environ, root, scratch, directory, isolation.paths)
                 protected = workspace.existing if isolation.protected is Protection.READ_ONLY else []
-                wanted = Wanted(request, [shared.getsockname()[1]], protected, isolation.limits)
+                ports = [shared.getsockname()[1] for shared in (server, proxy)]
+                wanted = Wanted(request, ports, protected, isolation.limits)
                 with closing(reach(isolation, wanted, plan.environ)) as sandbox:
-                    served = sandbox.listening[0] if sandbox.listening else shared
+                    served = sandbox.listening or (server, proxy)
                     place = Place(directory, scratch, workspace, sandbox, served, restored)
                     return await _guard(plan, argv, place, recorder, announce)
         except IsolationUnavailable:
@@ -316,8 +327,15 @@ async def _guard(
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
     try:
-        async with GuardServer(guarding, plan.connections, token, place.served) as server:
+        egress = plan.policy.egress
+        ca, trust = session_trust(egress, plan.environ, place.scratch)
+        serving, proxying = place.served
+        async with (
+            GuardServer(guarding, plan.connections, token, serving) as server,
+            EgressProxy(guarding, egress, token, proxying, guard_ports={server.port}, ca=ca) as proxy,
+        ):
             environ = agent_environment(plan, server, token, place.scratch, sandbox.way)
+            environ |= {**proxy_variables(proxy.port, token), **trust}
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
             commands = Commands(judge, masker, placeholders, recorder, fail)
             agent = sandbox.start(argv, environ, plan.cwd, commands)
