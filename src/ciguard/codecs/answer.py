@@ -12,8 +12,10 @@ from enum import StrEnum
 
 from ciguard.codecs.document import dump, parse, rewrite
 from ciguard.codecs.error import WireError
+from ciguard.codecs.fields import mask_fields, mask_message_fields
 from ciguard.codecs.passage import Passage
 from ciguard.inspect.masking import Masker
+from ciguard.inspect.named_fields import NO_FIELDS
 from ciguard.operation import Json, strings
 
 
@@ -106,14 +108,12 @@ class Tally:
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """``value`` with every string masked (object keys too), and the kinds found; the same object when nothing was."""
-    suspects = masker.suspects(list(strings(value)))
-    if not suspects:
-        return value, ()
     kinds: list[str] = []
+    if masker.fields is not NO_FIELDS:
+        value, named = mask_message_fields(value, masker)
+        kinds.extend(named)
 
     def change(text: str) -> str:
-        if text not in suspects:
-            return text
         masked = masker.mask(text)
         kinds.extend(masked.kinds)
         return masked.text
@@ -136,8 +136,9 @@ def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Si
 
 def call_from_value(id_: str, name: str, value: Json, masker: Masker, side: Side = Side.AGENT) -> CallItem:
     """A call whose input came as a JSON value."""
-    masked, kinds = masked_value(value, masker)
-    item = _call(id_, name, masked, kinds, side, masker)
+    given, named = mask_fields(value, masker)
+    masked, kinds = masked_value(given, masker)
+    item = _call(id_, name, masked, (*named, *kinds), side, masker)
     item.original = value
     return item
 

@@ -8,13 +8,12 @@ functions, so however a text is cut, the outcome is the same. At most :data:`MOS
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
+from ciguard.inspect.named_fields import NO_FIELDS, NamedFields
 from ciguard.inspect.pattern import LONGEST
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.inspect.projection import OTHER, projected
@@ -66,20 +65,28 @@ class Masked:
 
 
 class Masker:
-    """Masks the known values and everything that the secret rules recognise."""
+    """Masks the known values, everything that the secret rules recognise, and what ``more`` rules do.
+
+    ``fields`` are masked by those who know the structure of a value; their rules are among ``more``.
+    """
 
     def __init__(
-        self, known: Sequence[KnownValue], placeholders: Placeholders, rules: RuleMatcher | None = None
+        self,
+        known: Sequence[KnownValue],
+        placeholders: Placeholders,
+        more: RuleMatcher | None = None,
+        fields: NamedFields = NO_FIELDS,
     ) -> None:
         self._placeholders = placeholders
-        self._rules = rules or secret_rules()
+        self.fields = fields
         self._known = frozenset(value.value for value in known)
         self._given = ValueMatcher(
             (text, begins, value) for value in known for text, begins in literals(value, thorough=True).items()
         )
         self._learned: dict[str, KnownValue] = {}
         self._recognised: dict[str, KnownValue] = {}
-        self._matchers: tuple[Matcher, ...] = (self._rules, self._given)
+        self._always: tuple[Matcher, ...] = (secret_rules(), self._given, *([more] if more else []))
+        self._matchers = self._always
         self._clean: set[str] = set()
 
     def mask(self, text: str) -> Masked:
@@ -94,18 +101,19 @@ class Masker:
             return Masked(text)
         return Masked(replaced(text, replacements), tuple(replacement.kind for replacement in replacements))
 
+    def placeholder(self, kind: str, value: str) -> str:
+        """What stands in the place of ``value``, which is masked for what it is called."""
+        return self._placeholders.placeholder(kind, value)
+
     def find(self, text: str) -> list[Replacement]:
         """All secrets of ``text``, in order; where some overlap they are one, under the kind of the earliest."""
         spans = find(self._matchers, self._placeholders, text, projected(text), 0, 0)
         return self.replacements(spans, 0)
 
-    def suspects(self, texts: Sequence[str]) -> set[str]:
-        """Those of ``texts`` that may hold a secret: the others hold none. One pass over all of them."""
-        separator = chr(OTHER)
-        data = projected(separator.join(texts))
-        starts = [0, *accumulate(len(text) + 1 for text in texts)]
-        places = (place for matcher in self._matchers for place in matcher.places(data))
-        return {texts[bisect_right(starts, place) - 1] for place in places}
+    def is_clean(self, texts: Iterable[str]) -> bool:
+        """Whether no text of ``texts`` holds a secret; when it says no, one may."""
+        data = projected("\0".join(texts))
+        return not any(matcher.may_hold(data) for matcher in self._matchers)
 
     def stream(self) -> MaskStream:
         """A new stream of text."""
@@ -142,7 +150,7 @@ class Masker:
             for known in self._learned.values()
             for text, begins in literals(known, thorough=False).items()
         )
-        self._matchers = (self._rules, self._given, learned)
+        self._matchers = (*self._always, learned)
         self._clean.clear()
 
 
@@ -202,8 +210,6 @@ class MaskStream:
             if span.end > release:
                 release = min(release, span.start)
         origin = min([origin, release, *(span.origin for span in spans if span.end > release)])
-        # A placeholder is known as one when it is read from its beginning.
-        origin = min([origin, *(low for low, high in self._placeholders.spans(self._text) if low < origin < high)])
         certain = self._replacements([span for span in spans if span.end <= release], self._base)
         self.decided = self._base + release
         self._text = self._text[origin - 1 :]

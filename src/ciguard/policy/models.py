@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from ciguard.inspect.personal_data import PersonalData
 from ciguard.policy.hosts import HostPattern, host_pattern
 from ciguard.policy.rules import ActionWord, Rule, Section
 from ciguard.policy.shapes import (
@@ -23,6 +24,7 @@ from ciguard.policy.shapes import (
     ConnectionName,
     Duration,
     EgressPattern,
+    FieldName,
     Glob,
     IssuerUrl,
     Method,
@@ -348,6 +350,20 @@ class Audit(Section):
     )
 
 
+class Masking(Section):
+    """What is masked besides secrets."""
+
+    personal_data: tuple[PersonalData, ...] = Field(
+        default=(), description="Kinds of personal data that are masked wherever they appear; none when absent."
+    )
+    fields: tuple[FieldName, ...] = Field(
+        default=(),
+        description="Names of fields, in any case and at any depth, or JSON pointers from the root of the arguments or "
+        "the result of a tool: what they hold is masked, whatever it is.",
+        examples=[["password", "/customer/ssn"]],
+    )
+
+
 class SessionLimits(Section):
     """When the guard ends a session."""
 
@@ -399,6 +415,7 @@ class Policy(Section):
     isolation: Isolation = Field(default=Isolation(), description="How strongly the agent must be isolated.")
     egress: Egress = Field(default=Egress(), description="Where the agent may connect besides the connections.")
     audit: Audit = Field(default=Audit(), description="Who can open the originals of what was masked.")
+    masking: Masking = Field(default=Masking(), description="What is masked besides secrets.")
     limits: SessionLimits = Field(default=SessionLimits(), description="When the guard ends a session.")
     env: tuple[VariableName, ...] = Field(
         default=(), description="Names of variables that are passed on to the agent besides the ordinary ones."

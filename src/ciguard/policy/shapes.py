@@ -193,6 +193,14 @@ UpstreamUrl = Annotated[str, AfterValidator(_upstream)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Glob = Annotated[str, Shape(r"\S{1,200}", "a glob", "write a name in which * stands for any characters")]
+FieldName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9_$.@-]{2,64}|(?:/[^/\s]{1,64}){1,16}",
+        "the name of a field",
+        "write a name such as password, or a JSON pointer such as /customer/ssn",
+    ),
+]
 TableGlob = Annotated[
     str,
     Shape(r"[^\s.]{1,100}(?:\.[^\s.]{1,100}){0,2}", "the name of a table", "write table, schema.table or schema.*"),

@@ -20,6 +20,7 @@ from ciguard.policy.models import (
     IsolationLevel,
     IsolationLimits,
     IsolationPaths,
+    Masking,
     Policy,
     Protection,
     SessionLimits,
@@ -243,6 +244,8 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Egress, "allow"): _within(egress_covers, what="the host"),
     (Audit, "sign"): _UNION,
     (Audit, "recipients"): _UNION,
+    (Masking, "personal_data"): _UNION,
+    (Masking, "fields"): _UNION,
     (SessionLimits, "refusals_in_a_row"): _LOWEST,
 }
 """How each key combines; every key of the policy that is not a mapping of its own is here."""
