@@ -9,13 +9,28 @@ from pathlib import Path
 
 from ciguard.policy.models import IsolationLevel, IsolationLimits
 from ciguard.sandbox.choosing import open_level
+from ciguard.sandbox.command import Command
 from ciguard.sandbox.levels import NotOffered, Wanted
 from ciguard.sandbox.places import Request
-from ciguard.sandbox.process import Agent, Sandbox
+from ciguard.sandbox.process import Agent, Deciding, Sandbox
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 NO_LIMITS = IsolationLimits()
 PORT = 4
+
+
+class Consent:
+    """Every command may run."""
+
+    async def decide(self, question: int, command: Command) -> str:
+        """See :class:`Deciding`."""
+        return ""
+
+    def repeated(self, counts: Mapping[int, int]) -> None:
+        """See :class:`Deciding`."""
+
+
+CONSENT = Consent()
 
 
 class Starter:
@@ -36,9 +51,10 @@ class Starter:
         environ: Mapping[str, str] = ENVIRON,
         limits: IsolationLimits = NO_LIMITS,
         port: int = PORT,
+        deciding: Deciding = CONSENT,
     ) -> Agent:
         """Start ``argv``."""
-        return self.open(limits, port).start(argv, environ, self.workspace)
+        return self.open(limits, port).start(argv, environ, self.workspace, deciding)
 
     def open(self, limits: IsolationLimits = NO_LIMITS, port: int = PORT) -> Sandbox:
         """A sandbox in which nothing runs yet."""

@@ -44,7 +44,7 @@ extends: [ciguard:standard]
 identity:
   issuers: [{issuer}]
   allow: [{{repository: acme/shop, event_name: [push, pull_request]}}]
-isolation: {{require: none}}
+isolation: {{paths: {{read: ["{agents}"]}}}}
 connections:
   model:
     type: {type}
@@ -57,6 +57,7 @@ rules:
     text: {{regex: [forbidden]}}
     action: block
 """
+NODE_MODULES = Path(__file__).parent / "agents/node_modules"
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -175,7 +176,7 @@ async def test_a_real_agent_works_behind_the_guard(
         run: test -e finished && test ! -e forbidden
 """
     async with LoopbackModel(disobedient, api_keys=[KEY]) as model:
-        policy = POLICY.format(issuer=issuer.url, upstream=model.url, type=type_)
+        policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=model.url, type=type_)
         repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
         finished = await asyncio.to_thread(start, runner, repository, issuer)
 
@@ -231,7 +232,7 @@ def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_re
           STATUS: ${{{{ steps.second.outputs.exit-status }}}}
         run: test "$STATUS" = 1
 """
-    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=NOWHERE, type="anthropic")
     repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy, "sub/readme": "text"})
     finished = start(runner, repository, issuer)
 
@@ -280,7 +281,7 @@ def test_a_session_that_may_not_start_says_why(runner: Runner, repository: Repos
       - id: proof
         run: test ! -e ran
 """
-    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=NOWHERE, type="anthropic")
     repository.commit(
         {
             ".github/workflows/agent.yml": workflow,
@@ -318,7 +319,7 @@ async def test_a_pull_request_cannot_change_the_policy_that_it_runs_under(
         run: test -e finished && test ! -e forbidden
 """
     async with LoopbackModel(disobedient, api_keys=[KEY]) as model:
-        policy = POLICY.format(issuer=issuer.url, upstream=model.url, type="openai")
+        policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=model.url, type="openai")
         base = repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
         repository.git("checkout", "--quiet", "-b", "loosen")
         head = repository.commit({".ciguard.yml": policy.replace("[forbidden]", "[something-else]")})
@@ -339,7 +340,7 @@ def test_a_pull_request_from_a_fork_is_refused(runner: Runner, repository: Repos
         with:
           run: touch ran
 """
-    policy = POLICY.format(issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=NOWHERE, type="anthropic")
     head = repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy})
     change = PullRequest(base_sha=head, head_sha=head, fork="mallory/shop")
     finished = start(runner, repository, issuer, pull_request=change)

@@ -92,6 +92,17 @@ def file_at(checkout: Checkout, commit: str, path: str) -> TreeFile | None:
     return None
 
 
+def files_below(checkout: Checkout, commit: str, paths: Sequence[str]) -> dict[str, TreeFile]:
+    """The files that ``commit`` has at or below ``paths``, by path from the top."""
+    listing = _output(checkout, ["ls-tree", "-r", "-z", "--long", "--full-tree", commit, "--", *paths])
+    found = {}
+    for line in filter(None, listing.split(b"\0")):
+        facts, _, name = line.partition(b"\t")
+        mode, _, oid, size = facts.decode("ascii").split()
+        found[os.fsdecode(name)] = TreeFile(mode, oid, int(size) if size.isdigit() else 0)
+    return found
+
+
 def blob(checkout: Checkout, oid: str) -> bytes:
     """The content of a file, as committed: no filter and no line-end conversion applies."""
     return _output(checkout, ["cat-file", "blob", oid])

@@ -47,10 +47,11 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
         body += chunk
         if len(body) > most:
             raise BodyError(413, f"the body is larger than {most} bytes")
-    return _decompressed(bytes(body), encoding, most)
+    return decompressed(bytes(body), encoding, most)
 
 
-def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
+def decompressed(body: bytes, encoding: str, most: int) -> bytes:
+    """``body`` without its content coding: gzip, deflate or zstd; at most ``most`` bytes. Raises BodyError."""
     try:
         match encoding:
             case "identity" | "":

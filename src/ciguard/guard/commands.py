@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ciguard.codecs.answer import masked_value, object_of
 from ciguard.decision import ALLOWED, Action, Decision, Reason
@@ -28,28 +27,34 @@ _LOADER_VALUES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Commands:
     """Decides the commands of one session. ``fail`` ends the session when they cannot be recorded."""
 
-    judge: Judge
-    masker: Masker
-    placeholders: Placeholders
-    recorder: Recorder
-    fail: Callable[[CiguardError], None]
-    recorded: dict[int, int]
-    """The event of each question that was answered."""
+    def __init__(
+        self,
+        judge: Judge,
+        masker: Masker,
+        placeholders: Placeholders,
+        recorder: Recorder,
+        fail: Callable[[CiguardError], None],
+    ) -> None:
+        self._judge = judge
+        self._masker = masker
+        self._placeholders = placeholders
+        self._recorder = recorder
+        self._fail = fail
+        self._recorded: dict[int, int] = {}
 
     async def decide(self, question: int, command: Command) -> str:
         """The answer to a supervisor's question: empty when the command may run, else a sentence that says why not."""
         try:
             return await self._decide(question, command)
         except RecordingFailed as failure:
-            self.fail(failure)
+            self._fail(failure)
             return f"It cannot be recorded: {failure.cause}"
 
     async def _decide(self, question: int, command: Command) -> str:
-        body, kinds = masked_value(described(command), self.masker)
+        body, kinds = masked_value(described(command), self._masker)
         operation = Operation(OperationKind.COMMAND, object_of(body))
         if command.flaw:
             decision = Decision(Action.BLOCK, reasons=(Reason(UNSEEN, _sentence(command.flaw)),))
@@ -58,19 +63,19 @@ class Commands:
             # The job's own words, which it may have put a text about commands into.
             judged = Judgement(ALLOWED)
         else:
-            judged = await self.judge.judge(operation)
+            judged = await self._judge.judge(operation)
         shown, rules = mask_by_rules(
-            dict(operation.body), {OperationKind.COMMAND}, "", self.judge.evaluator, self.placeholders
+            dict(operation.body), {OperationKind.COMMAND}, "", self._judge.evaluator, self._placeholders
         )
         recorded = Operation(OperationKind.COMMAND, object_of(shown))
-        self.recorded[question] = self.judge.record_operation(recorded, judged, None, (*kinds, *rules))
+        self._recorded[question] = self._judge.record_operation(recorded, judged, None, (*kinds, *rules))
         return judged.refusal
 
     def repeated(self, counts: Mapping[int, int]) -> None:
         """Record how many more times commands ran, or were refused, as they were decided the first time."""
-        times: list[Json] = [[self.recorded[question], count] for question, count in sorted(counts.items())]
+        times: list[Json] = [[self._recorded[question], count] for question, count in sorted(counts.items())]
         if times:
-            self.recorder.record(EventType.COMMANDS_REPEATED, times=times)
+            self._recorder.record(EventType.COMMANDS_REPEATED, times=times)
 
 
 def described(command: Command) -> dict[str, Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from ciguard.inspect.masking import Masker
 
@@ -13,12 +13,15 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110, section 7.6.1."""
 
-OF_THE_GUARD = frozenset(
-    {"host", "content-length", "content-encoding", "accept-encoding", "expect", "authorization", "x-api-key", "api-key"}
-    | {"x-goog-api-key", "cookie", "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
-    | {"x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"}
+REFRAMED = frozenset(
+    {"host", "content-length", "content-encoding", "accept-encoding", "expect", "forwarded", "via", "x-forwarded-for"}
+    | {"x-forwarded-host", "x-forwarded-proto", "x-http-method", "x-http-method-override", "x-method-override"}
+    | {"x-original-url", "x-rewrite-url"}
 )
-"""Request headers that the guard decides itself, that carry credentials or addresses, or that name another call."""
+"""Request headers that the guard decides itself, that carry addresses, or that name another call."""
+
+OF_THE_GUARD = REFRAMED | {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+"""The same, and those that carry credentials: the guard has one of its own for a connection."""
 
 NOT_FOR_THE_AGENT = frozenset({"content-length", "content-encoding", "set-cookie", "www-authenticate", "alt-svc"})
 """Response headers that speak of the guard's own dealings with the upstream."""
@@ -30,18 +33,21 @@ _NOT_DOWNSTREAM = HOP_BY_HOP | NOT_FOR_THE_AGENT
 
 def request_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The agent's headers to pass on, secrets masked; the credential is added by the caller."""
-    given = list(given)
-    return _masked(given, _NOT_UPSTREAM | _named_by_connection(given), masker)
+    return passed_on(given, _NOT_UPSTREAM, masker)
 
 
 def response_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
     """The upstream's headers to pass on, secrets masked."""
+    return passed_on(given, _NOT_DOWNSTREAM, masker)
+
+
+def passed_on(given: Iterable[tuple[str, str]], dropped: frozenset[str], masker: Masker) -> list[tuple[str, str]]:
+    """The headers to pass on, secrets masked; ``dropped`` are left out, and what ``Connection`` names.
+
+    A header whose name holds a secret goes, as does one in bytes that are no text: neither can be masked.
+    """
     given = list(given)
-    return _masked(given, _NOT_DOWNSTREAM | _named_by_connection(given), masker)
-
-
-def _masked(given: Iterable[tuple[str, str]], dropped: Collection[str], masker: Masker) -> list[tuple[str, str]]:
-    """A header whose name holds a secret goes, as does one in bytes that are no text: neither can be masked."""
+    dropped |= _named_by_connection(given)
     return [
         (name, masker.mask(value).text)
         for name, value in given

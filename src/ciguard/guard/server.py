@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Self
 from urllib.parse import unquote_plus
 
@@ -14,9 +12,10 @@ from aiohttp import web
 
 from ciguard.codecs.codec import Codec
 from ciguard.codecs.document import dump
-from ciguard.errors import GuardFailure, RecordingFailed
+from ciguard.errors import RecordingFailed
 from ciguard.guard.connection import NoRoute, OpenConnection, Route, find_route
 from ciguard.guard.exchange import NOT_AGAIN, Exchange, Guarding, TurnedAway
+from ciguard.guard.failure import unexpected
 from ciguard.guard.headers import carries_token
 from ciguard.guard.listener import Listener
 from ciguard.guard.refused_calls import RefusedCalls
@@ -78,9 +77,7 @@ class GuardServer:
         except ConnectionError:
             return _broken(request, route, call, "")
         except Exception as error:  # noqa: BLE001 - the last resort: whatever goes wrong here, nothing passes
-            self._guarding.on_failure(
-                GuardFailure(f"the guard failed on a call ({_place(error)})", "report this as a bug of ciguard")
-            )
+            self._guarding.on_failure(unexpected(error))
             return _broken(request, route, call, "ciguard: the guard failed on this call")
 
     async def _answer(
@@ -119,13 +116,6 @@ def _broken(request: web.BaseRequest, route: Route | NoRoute, call: Exchange | N
     if isinstance(call, Exchange) and call.begun and request.transport is not None:
         request.transport.abort()
     return _error(route.codec, 500, message)
-
-
-def _place(error: BaseException) -> str:
-    """Where an unexpected error was raised, without its message, which may quote anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
 def _error(codec: Codec | None, status: int, message: str) -> web.Response:

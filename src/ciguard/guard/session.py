@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,22 +21,26 @@ from ciguard import __version__
 from ciguard.approvals.approver import Nobody
 from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
+from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
+from ciguard.guard.egress.proxy import EgressProxy
+from ciguard.guard.egress.trust import session_trust
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.masking import session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
+from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
-from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, seconds
-from ciguard.policy.trust import source_for
+from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
+from ciguard.policy.trust import BaseCommit, source_for
 from ciguard.sandbox.choosing import reach
-from ciguard.sandbox.environment import connection_variables, inherited, write_codex_home
+from ciguard.sandbox.environment import connection_variables, inherited, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
 from ciguard.sandbox.places import Request
 from ciguard.sandbox.process import Agent, Exit, Sandbox
@@ -66,6 +70,7 @@ class Plan:
     signers: tuple[ReadySigner, ...]
     environ: Mapping[str, str]
     cwd: Path
+    base: BaseCommit | None
 
     @property
     def credential_variables(self) -> frozenset[str]:
@@ -80,6 +85,22 @@ class Plan:
             name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
         }
         return frozenset(named | carrying)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session happens.
+
+    ``served`` are the sockets of the guard and of its proxy; ``restored`` names what of the workspace came from the
+    base branch.
+    """
+
+    directory: Path
+    scratch: Path
+    workspace: Workspace
+    sandbox: Sandbox
+    served: Sequence[socket.socket]
+    restored: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +141,8 @@ def plan(
     }
     signers = _signers(policy, identity, environ)
     known = _secrets(policy, connections, environ)
-    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace)
+    base = source if isinstance(source, BaseCommit) else None
+    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace, base)
 
 
 def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
@@ -217,23 +239,42 @@ def _scratch(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Itera
 
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
-    workspace = _workspace(plan.cwd)
     isolation = plan.policy.isolation
-    with _scratch(plan.environ, owner(workspace)) as scratch, closing(open_loopback()) as shared:
+    root = _workspace(plan.cwd)
+    with (
+        _scratch(plan.environ, owner(root)) as scratch,
+        closing(open_loopback()) as server,
+        closing(open_loopback()) as proxy,
+    ):
         recorder = Recorder(directory, lambda: datetime.now(UTC))
-        paths = isolation.paths
-        request = Request(plan.environ, workspace, scratch, directory, paths.read, paths.write, paths.hide)
-        wanted = Wanted(request, [shared.getsockname()[1]], limits=isolation.limits)
+        restored: list[str] = []
         try:
-            with closing(reach(isolation, wanted, plan.environ)) as sandbox:
-                served = sandbox.listening[0] if sandbox.listening else shared
-                return await _guard(plan, argv, directory, recorder, announce, sandbox, served, scratch)
+            with _prepared(root, plan, restored) as workspace:
+                request = Request.of(plan.environ, root, scratch, directory, isolation.paths)
+                protected = workspace.existing if isolation.protected is Protection.READ_ONLY else []
+                ports = [shared.getsockname()[1] for shared in (server, proxy)]
+                wanted = Wanted(request, ports, protected, isolation.limits)
+                with closing(reach(isolation, wanted, plan.environ)) as sandbox:
+                    served = sandbox.listening or (server, proxy)
+                    place = Place(directory, scratch, workspace, sandbox, served, restored)
+                    return await _guard(plan, argv, place, recorder, announce)
         except IsolationUnavailable:
             # Nothing has happened, so there is nothing to look at.
             shutil.rmtree(directory)
             raise
         finally:
             recorder.close()
+
+
+@contextmanager
+def _prepared(root: Path, plan: Plan, restored: list[str]) -> Iterator[Workspace]:
+    """The workspace, prepared; what the job needs of it is there again afterwards, whatever happens."""
+    secrets = [secret.value for secret in plan.secrets]
+    workspace = prepare(root, plan.base, secrets, restored.extend)
+    try:
+        yield workspace
+    finally:
+        workspace.conclude(plan.policy.isolation.protected)
 
 
 def _workspace(cwd: Path) -> Path:
@@ -245,21 +286,21 @@ def _workspace(cwd: Path) -> Path:
 
 
 async def _guard(
-    plan: Plan,
-    argv: tuple[str, ...],
-    directory: Path,
-    recorder: Recorder,
-    announce: Callable[[Notice], None],
-    sandbox: Sandbox,
-    served: socket.socket,
-    scratch: Path,
+    plan: Plan, argv: tuple[str, ...], place: Place, recorder: Recorder, announce: Callable[[Notice], None]
 ) -> Outcome:
+    sandbox = place.sandbox
     session = secrets.token_hex(16)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     placeholders = Placeholders(secrets.token_bytes(32))
     masker = session_masker(plan.policy.masking, [*plan.secrets, KnownValue("session-token", token)], placeholders)
     recorder.write_policy(plan.policy.text)
     recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))
+
+    def mask(text: str) -> str:
+        return masker.mask(text).text
+
+    if place.restored:
+        recorder.record(EventType.PROTECTED_FILES, **event("before", "restored", place.restored, mask))
 
     failures: list[CiguardError] = []
     running: list[Agent] = []
@@ -286,10 +327,18 @@ async def _guard(
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
     try:
-        async with GuardServer(guarding, plan.connections, token, served) as server:
-            environ = agent_environment(plan, server, token, scratch, sandbox.way)
+        egress = plan.policy.egress
+        ca, trust = session_trust(egress, plan.environ, place.scratch)
+        serving, proxying = place.served
+        async with (
+            GuardServer(guarding, plan.connections, token, serving) as server,
+            EgressProxy(guarding, egress, token, proxying, guard_ports={server.port}, ca=ca) as proxy,
+        ):
+            environ = agent_environment(plan, server, token, place.scratch, sandbox.way)
+            environ |= {**proxy_variables(proxy.port, token), **trust}
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
-            agent = sandbox.start(argv, environ, plan.cwd)
+            commands = Commands(judge, masker, placeholders, recorder, fail)
+            agent = sandbox.start(argv, environ, plan.cwd, commands)
             running.append(agent)
             if wall_time := plan.policy.isolation.limits.wall_time:
                 words = f"the agent ran longer than isolation.limits.wall_time ({wall_time})"
@@ -303,11 +352,15 @@ async def _guard(
             SessionStopped(judge.stopped, "look at what was refused: ciguard session show lists it with the rules")
         )
     failure = failures[0] if failures else None
+    protection = plan.policy.isolation.protected
+    if changed := place.workspace.conclude(protection):
+        done = "restored" if protection is Protection.READ_ONLY else "reported"
+        recorder.record(EventType.PROTECTED_FILES, **event("after", done, changed, mask))
     recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
     recorder.finish(outcome, _sign(plan))
-    return Outcome(directory, session, outcome, exited, failure, counts, sandbox.way.level)
+    return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level)
 
 
 def _sign(plan: Plan) -> Sign | None:

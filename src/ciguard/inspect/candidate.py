@@ -51,6 +51,9 @@ COMMON = frozenset(
 )
 """Words of which ordinary text is full. What is missing here costs time, and nothing else."""
 
+MOST_SPELLINGS = 4_096
+"""Texts that a part of a pattern may stand for and still be read as a list of texts."""
+
 
 def expressions(pattern: str, kind: str, literals: Collection[str]) -> tuple[bytes, ...]:
     """What finds the candidates of ``pattern``; every match contains one of ``literals`` if there are any.
@@ -70,9 +73,11 @@ def literal_expression(word: str) -> bytes:
 
 def holds_one_of(node: Node, literals: Collection[str]) -> bool:
     """Whether all that ``node`` matches is sure to contain one of ``literals`` (lower case), whatever its case."""
+    if spelled := _spellings(node):
+        return _all_hold(spelled, literals)
     match node:
         case Character():
-            return _all_hold({chr(one) for one in _spelled(node)}, literals)
+            return False
         case Choice(options):
             return all(holds_one_of(option, literals) for option in options)
         case Repeat(item, least, _):
@@ -92,10 +97,6 @@ def holds_one_of(node: Node, literals: Collection[str]) -> bool:
                 if _all_hold(run, literals) or holds_one_of(item, literals):
                     return True
             return False
-
-
-MOST_SPELLINGS = 4_096
-"""Texts that a part of a pattern may stand for and still be read as a list of texts."""
 
 
 def _all_hold(texts: Collection[str], literals: Collection[str]) -> bool:

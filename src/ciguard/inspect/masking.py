@@ -8,8 +8,10 @@ functions, so however a text is cut, the outcome is the same. At most :data:`MOS
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
@@ -110,10 +112,13 @@ class Masker:
         spans = find(self._matchers, self._placeholders, text, projected(text), 0, 0)
         return self.replacements(spans, 0)
 
-    def is_clean(self, texts: Iterable[str]) -> bool:
-        """Whether no text of ``texts`` holds a secret; when it says no, one may."""
-        data = projected("\0".join(texts))
-        return not any(matcher.may_hold(data) for matcher in self._matchers)
+    def suspects(self, texts: Sequence[str]) -> set[str]:
+        """Those of ``texts`` that may hold a secret: the others hold none. One pass over all of them."""
+        separator = chr(OTHER)
+        data = projected(separator.join(texts))
+        starts = [0, *accumulate(len(text) + 1 for text in texts)]
+        places = (place for matcher in self._matchers for place in matcher.places(data))
+        return {texts[bisect_right(starts, place) - 1] for place in places}
 
     def stream(self) -> MaskStream:
         """A new stream of text."""
@@ -210,6 +215,8 @@ class MaskStream:
             if span.end > release:
                 release = min(release, span.start)
         origin = min([origin, release, *(span.origin for span in spans if span.end > release)])
+        # A placeholder is known as one when it is read from its beginning.
+        origin = min([origin, *(low for low, high in self._placeholders.spans(self._text) if low < origin < high)])
         certain = self._replacements([span for span in spans if span.end <= release], self._base)
         self.decided = self._base + release
         self._text = self._text[origin - 1 :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from ciguard.inspect.span import Span
@@ -17,8 +17,8 @@ class Matcher(Protocol):
         Whether something is found depends only on the text from its origin to its end and one character on each side.
         """
 
-    def may_hold(self, data: bytes) -> bool:
-        """Whether :meth:`find` might find something in ``data``."""
+    def places(self, data: bytes) -> Iterable[int]:
+        """Where something begins that :meth:`find` might find, whatever ends it."""
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """The earliest index that may still become part of a secret, when more text follows ``data``.

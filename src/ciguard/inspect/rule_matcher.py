@@ -63,16 +63,21 @@ class _Rule:
             character_set(self.rule.after, self.rule.kind),
         )
 
-    def find(self, text: str, data: bytes, begin: int, end: int) -> Iterator[Span]:
-        """The matches that lie between ``begin`` and ``end``."""
-        lasting = self.rule.category is Category.SECRET
+    def matches(self, data: bytes, begin: int, end: int) -> Iterator[re.Match[bytes]]:
+        """The matches of the expression that lie between ``begin`` and ``end``, one for each place where one begins."""
         match = self._expression.search(data, begin, end)
         while match:
-            start, stop = match.span("secret") if match.lastindex else match.span()
-            secret = text[start:stop]
-            if self._is_secret(secret):
-                yield Span(start, stop, self.rule.kind, secret, match.start(), self._priority, lasting)
+            yield match
             match = self._expression.search(data, match.start() + 1, end)
+
+    def span(self, match: re.Match[bytes], text: str) -> Span | None:
+        """The secret in ``match``, if it is one."""
+        start, end = match.span("secret") if match.lastindex else match.span()
+        secret = text[start:end]
+        if not self._is_secret(secret):
+            return None
+        lasting = self.rule.category is Category.SECRET
+        return Span(start, end, self.rule.kind, secret, match.start(), self._priority, lasting)
 
     def _is_secret(self, secret: str) -> bool:
         if self.rule.stops:
@@ -107,23 +112,22 @@ class RuleMatcher:
 
     def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
-        hints = self._finder.hints(data)
-        if not hints:
-            return ()
+        spans = (rule.span(match, text) for rule, match in self._matches(data, begin))
+        return [span for span in spans if span]
+
+    def places(self, data: bytes) -> Iterable[int]:
+        """See :class:`~ciguard.inspect.matching.Matcher`."""
+        return (match.start() for _, match in self._matches(data, 0))
+
+    def _matches(self, data: bytes, begin: int) -> Iterator[tuple[_Rule, re.Match[bytes]]]:
         around: dict[_Rule, list[tuple[int, int]]] = {}
-        for number, first, last in hints:
+        for number, first, last in self._finder.hints(data):
             rule = self._owners[number]
             around.setdefault(rule, []).append((max(begin, first - rule.longest), last + rule.longest + 1))
-        return [
-            span
-            for rule, windows in around.items()
-            for low, high in _merged(windows)
-            for span in rule.find(text, data, low, high)
-        ]
-
-    def may_hold(self, data: bytes) -> bool:
-        """Whether :meth:`find` might find something in ``data``."""
-        return bool(self._finder.hints(data))
+        for rule, windows in around.items():
+            for low, high in _merged(windows):
+                for match in rule.matches(data, low, high):
+                    yield rule, match
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""

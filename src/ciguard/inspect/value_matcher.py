@@ -67,15 +67,19 @@ class ValueMatcher:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         return [
             Span(one.masked_from(data, start), start + len(one.data), one.known.kind, one.known.value, start, PRIORITY)
-            for number, first, last in self._finder.hints(data)
-            for one in (self._literals[number],)
-            for start in _occurrences(one.data, data, max(begin, first - len(one.data)), last)
+            for one, start in self._found(data, begin)
             if text.startswith(one.text, start)
         ]
 
-    def may_hold(self, data: bytes) -> bool:
-        """Whether :meth:`find` might find something in ``data``."""
-        return bool(self._finder.hints(data))
+    def places(self, data: bytes) -> Iterable[int]:
+        """See :class:`~ciguard.inspect.matching.Matcher`."""
+        return (start for _, start in self._found(data, 0))
+
+    def _found(self, data: bytes, begin: int) -> Iterator[tuple[_Literal, int]]:
+        for number, first, last in self._finder.hints(data):
+            one = self._literals[number]
+            for start in _occurrences(one.data, data, max(begin, first - len(one.data)), last):
+                yield one, start
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""

@@ -122,6 +122,15 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             return _decided(session, event)
         case EventType.AGENT_STARTED:
             return Entry(event, frozenset(), _title(event, "agent started"), shlex.join(event["argv"]))
+        case EventType.PROTECTED_FILES:
+            what = (
+                "restored from the base branch"
+                if event["when"] == "before"
+                else f"changed by the agent, {event['done']}"
+            )
+            more = [f"… and {event['more']} more"] if event["more"] else []
+            names = "\n".join([*event["paths"], *more])
+            return Entry(event, frozenset(), _title(event, "protected files", what, Tone.WARNING), names)
         case EventType.AGENT_EXITED:
             how = f"by {event['signal']}" if event["signal"] else f"with status {event['status']}"
             return Entry(event, frozenset(), _title(event, "agent exited", how), "")

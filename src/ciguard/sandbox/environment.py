@@ -66,6 +66,36 @@ def connection_variables(name: str, type_: ConnectionType, url: str, token: str)
     return {**AGENT_SETTINGS[type_], **standard, f"{own}_BASE_URL": url, f"{own}_API_KEY": token}
 
 
+PROXIED = ("http_proxy", "https_proxy", "all_proxy")
+LOOPBACK = "localhost,127.0.0.1,::1"
+TRUST = (
+    *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"),
+    *("npm_config_cafile", "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE", "DENO_CERT"),
+)
+"""Variables that name the certificates to trust: OpenSSL and Go, Node, requests, pip, git, curl, npm, cargo, ..."""
+
+
+def proxy_variables(port: int, token: str) -> dict[str, str]:
+    """The variables that lead the agent's programs to the proxy at ``port`` for every host but loopback.
+
+    Some read them in lower case only, some in upper case only. Node reads them when told to; git would otherwise make
+    every first request without the credentials.
+    """
+    url = f"http://ciguard:{token}@127.0.0.1:{port}"
+    proxied = dict.fromkeys(PROXIED, url) | {"no_proxy": LOOPBACK}
+    return {
+        **proxied,
+        **{name.upper(): value for name, value in proxied.items()},
+        "NODE_USE_ENV_PROXY": "1",
+        "GIT_HTTP_PROXY_AUTHMETHOD": "basic",
+    }
+
+
+def trust_variables(bundle: Path) -> dict[str, str]:
+    """The variables that make the agent's programs trust the certificates in ``bundle`` instead of their own."""
+    return dict.fromkeys(TRUST, str(bundle))
+
+
 def write_codex_home(directory: Path, url: str) -> dict[str, str]:
     """A Codex configuration that uses the connection at ``url``, and the variable that points Codex there.
 

@@ -4,11 +4,13 @@ It runs on the bare standard library, as pid 1 of a sandbox with a process names
 standard input (``control.py``):
 
 1. guard: the :class:`~ciguard.sandbox.confinement.Confinement`
-2. launcher: ``ready`` with its listening sockets, once a trial process took the whole confinement; or ``refused``
+2. launcher: ``ready`` with its listening sockets, once a trial process took the whole confinement, and why commands
+   stay ``unseen`` if they do; or ``refused``
 3. guard: ``argv``, ``env``, ``cwd``, ``terminal``, with the agent's standard input, output and error
-4. agent to be: ``listener``, with the descriptor of the supervised system calls, when there are any
-5. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound; ``exited`` at last
-6. guard, at any time from 3 on: ``signal``, or the end of the stream, at which everything is killed
+4. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound; ``question`` with a
+   ``command`` that is about to be executed; ``repeated`` and ``exited`` at last
+5. guard, at any time from 3 on: ``answer`` to a question, with a ``refusal`` or an empty one; ``signal``; or the end of
+   the stream, at which everything is killed
 
 The agent cannot reach this process: it is pid 1 of the agent's namespace, or outside of the agent's Landlock domain,
 and cannot be read by anyone.
@@ -22,12 +24,14 @@ import select
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from ciguard.sandbox import control, processes
+from ciguard.sandbox import control, processes, supervising
 from ciguard.sandbox.confinement import Confinement, confinement
 from ciguard.sandbox.confining import (
     CAP_KILL,
+    CAP_SYS_PTRACE,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
@@ -50,11 +54,15 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         wanted = confinement(control.receive(channel)[0]["confinement"])
-        if refusal := _tried(wanted):
+        refusal, unseen = supervising.trial(wanted), ""
+        if refusal and wanted.supervised:
+            wanted, unseen = replace(wanted, supervised=()), refusal
+            refusal = supervising.trial(wanted)
+        if refusal:
             control.send(channel, {"refused": refusal})
             return
         sockets = [socket.create_server((LOOPBACK, 0), backlog=BACKLOG) for _ in range(wanted.listeners)]
-        control.send(channel, {"ready": True}, [opened.fileno() for opened in sockets])
+        control.send(channel, {"ready": True, "unseen": unseen}, [opened.fileno() for opened in sockets])
         for opened in sockets:
             opened.close()
         order, stdio = control.receive(channel)
@@ -67,59 +75,67 @@ def main() -> None:
         processes.end_descendants()
 
 
-def _tried(wanted: Confinement) -> str:
-    """Take the confinement in a process that ends then; why that cannot be had, or nothing."""
-    reading, writing = os.pipe()
-    if not (trial := os.fork()):
-        try:
-            listener = confine(wanted)
-            if listener >= 0:
-                os.close(listener)
-        except Exception as error:  # noqa: BLE001 - told to the guard, in words
-            os.write(writing, f"{type(error).__name__}: {error}".encode()[:1000])
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, encoding="utf-8", errors="replace") as pipe:  # noqa: PTH123 - a descriptor
-        complaint = pipe.read()
-    status = os.waitpid(trial, 0)[1]
-    return complaint or (f"a process under it ended with status {status}" if status else "")
-
-
 def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any], stdio: list[int]) -> None:
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     failing, failed = os.pipe()
+    taking, handing = socket.socketpair()
     agent = os.fork()
     if not agent:
-        _become(channel, wanted, order, stdio, failed)
+        _become(handing, wanted, order, stdio, failed)
     os.close(failed)
+    handing.close()
     for descriptor in stdio:
         os.close(descriptor)
-    keep_capabilities(CAP_KILL)
+    keep_capabilities(CAP_KILL, *((CAP_SYS_PTRACE,) if wanted.supervised else ()))
+    listener = supervisor = None
+    if wanted.supervised:
+        supervising.act_as(wanted.uid, wanted.gid)
+        listener, supervisor = supervising.supervisor(
+            taking,
+            agent,
+            order["argv"],
+            lambda question, command: control.send(channel, {"question": question, "command": command.message()}),
+        )
+    taking.close()
     group = agent if not order["terminal"] else 0
-    failure = os.read(failing, 16)
-    if failure:
-        os.waitpid(agent, 0)
-        control.send(channel, {"failed": int(failure)})
-        return
     status = None
+    waited = [channel.fileno(), woken, failing, *([listener.fileno()] if listener else [])]
     bounded = wanted.watched.processes is not None or wanted.watched.memory is not None
     while status is None:
-        readable, _, _ = select.select([channel.fileno(), woken], [], [], WATCH_SECONDS if bounded else None)
+        readable, _, _ = select.select(waited, [], [], WATCH_SECONDS if bounded else None)
+        if listener is not None and supervisor is not None and listener.fileno() in readable:
+            supervisor.notified()
         if channel.fileno() in readable:
-            _signal(agent, group, int(control.receive(channel)[0]["signal"]))
+            match control.receive(channel)[0]:
+                case {"answer": int(question), "refusal": str(refusal)} if supervisor is not None:
+                    supervisor.answered(question, refusal)
+                case {"signal": int(number)}:
+                    _signal(agent, group, number)
+        if failing in readable:
+            failure = os.read(failing, 16)
+            waited.remove(failing)
+            if failure:
+                control.send(channel, {"failed": int(failure)})
+                return
         if woken in readable:
             os.read(woken, 4096)
-        for pid, ended in processes.reaped():
-            if pid == agent:
-                status = ended
+            for pid, ended in processes.reaped():
+                if supervisor is not None and os.WIFSTOPPED(ended):
+                    supervisor.stopped(pid, ended)
+                    continue
+                if supervisor is not None:
+                    supervisor.ended(pid)
+                if pid == agent:
+                    status = ended
         if bounded and (words := processes.exceeded(wanted.watched)):
             control.send(channel, {"exceeded": words})
             bounded = False
     processes.end_descendants()
+    if supervisor is not None:
+        control.send(channel, {"repeated": [[question, count] for question, count in supervisor.repeats().items()]})
     control.send(channel, {"exited": os.waitstatus_to_exitcode(status)})
 
 
@@ -140,8 +156,7 @@ def _become(
         # After a change of user, which clears it.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if listener >= 0:
-            control.send(channel, {"listener": True}, [listener])
-            os.close(listener)
+            supervising.hand_over(channel, listener)
         os.chdir(order["cwd"])
         os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - the agent's own program
     except OSError as error:

@@ -18,7 +18,7 @@ from ciguard.sandbox import bubblewrap, landlock, places
 from ciguard.sandbox.access import Access, Unenforceable, grants
 from ciguard.sandbox.confinement import Confinement, Watched
 from ciguard.sandbox.confining import effective_capabilities
-from ciguard.sandbox.seccomp import Network
+from ciguard.sandbox.seccomp import Network, Supervised
 
 CAP_SETUID, CAP_SYS_ADMIN = 7, 21
 
@@ -108,7 +108,7 @@ def _namespace(wanted: Wanted) -> list[Way]:
     request = wanted.request
     table = places.without_sockets(places.table(request, protected=wanted.protected))
     arguments = bubblewrap.arguments(table, str(request.scratch / "tmp"), os.path.isdir)
-    limits = (READS_ON, UNSEEN_COMMANDS)
+    limits = (READS_ON,)
 
     def way(
         name: str,
@@ -124,6 +124,7 @@ def _namespace(wanted: Wanted) -> list[Way]:
             gid=gid,
             listeners=len(wanted.ports),
             network=Network.OWN.value,
+            supervised=(Supervised.COMMANDS.value,),
             limits=_resources(wanted.limits),
             watched=_watched(wanted.limits),
         )
@@ -187,10 +188,11 @@ def _landlock(wanted: Wanted) -> Way:
         gid=user[1] if user else None,
         landlock=(by_access[Access.READABLE], by_access[Access.WRITABLE], tuple(wanted.ports)),
         network=Network.SHARED.value,
+        supervised=(Supervised.COMMANDS.value,),
         limits=_resources(wanted.limits),
         watched=_watched(wanted.limits),
     )
-    limits = [READS_ON, OTHER_USER_PROCESSES, PUT_BACK, UNSEEN_COMMANDS]
+    limits = [READS_ON, OTHER_USER_PROCESSES, PUT_BACK]
     if version < landlock.SCOPES_ABI:
         limits.append(SIGNALS)
     remedy = "run on Linux 6.7 or later with Landlock enabled, in a container whose system call filter permits it"

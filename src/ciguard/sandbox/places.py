@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ciguard
+from ciguard.policy.models import IsolationPaths
 from ciguard.sandbox.access import Access
 from ciguard.sandbox.bubblewrap import TEMPORARY
 
@@ -90,6 +91,11 @@ class Request:
     read: Sequence[str] = ()
     write: Sequence[str] = ()
     hide: Sequence[str] = ()
+
+    @staticmethod
+    def of(environ: Mapping[str, str], workspace: Path, scratch: Path, session: Path, paths: IsolationPaths) -> Request:
+        """A request with the policy's ``paths``."""
+        return Request(environ, workspace, scratch, session, paths.read, paths.write, paths.hide)
 
 
 def table(request: Request, *, protected: Collection[Path] = ()) -> dict[str, Access]:

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
 from ciguard.sandbox import control, processes
-from ciguard.sandbox.levels import NotOffered, Way, launcher_command, launcher_environment
+from ciguard.sandbox.command import Command, command
+from ciguard.sandbox.levels import UNSEEN_COMMANDS, NotOffered, Way, launcher_command, launcher_environment
 
 GRACE = 5.0
 """Seconds between asking the agent to end and killing it."""
@@ -49,9 +52,9 @@ class Sandbox:
         self._process = process
         self._channel = channel
 
-    def start(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Agent:
-        """Start the agent, on a running event loop."""
-        return Agent(self._process, self._channel, argv, environ, cwd)
+    def start(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path, deciding: Deciding) -> Agent:
+        """Start the agent, on a running event loop; ``deciding`` answers for its commands where they are seen."""
+        return Agent(self._process, self._channel, argv, environ, cwd, deciding)
 
     def close(self) -> None:
         """End the launcher and all that it started."""
@@ -59,6 +62,16 @@ class Sandbox:
             opened.close()
         self._channel.close()
         self._process.wait()
+
+
+class Deciding(Protocol):
+    """Whoever decides the agent's commands: ``guard/commands.py``."""
+
+    async def decide(self, question: int, command: Command) -> str:
+        """Empty when the command may run, else a sentence that says why not."""
+
+    def repeated(self, counts: Mapping[int, int]) -> None:
+        """How many more times what was decided under a question ran or was refused."""
 
 
 class Agent:
@@ -75,6 +88,7 @@ class Agent:
         argv: Sequence[str],
         environ: Mapping[str, str],
         cwd: Path,
+        deciding: Deciding,
     ) -> None:
         """See :meth:`Sandbox.start`.
 
@@ -84,31 +98,50 @@ class Agent:
         self._process = process
         self._channel = channel
         self._argv = argv
+        self._deciding = deciding
         self._over = False
         self._on_terminal = on_terminal()
         self._forward_signals()
         order = {"argv": list(argv), "env": dict(environ), "cwd": str(cwd), "terminal": self._on_terminal}
         control.send(channel, order, [0, 1, 2])
 
-    async def wait(
-        self, *, on_listener: Callable[[int], None] | None = None, on_exceeded: Callable[[str], None] | None = None
-    ) -> Exit:
+    async def wait(self, *, on_exceeded: Callable[[str], None] | None = None) -> Exit:
         """Wait for the agent to end, and for all that it left running to be ended.
 
-        ``on_listener`` gets the descriptor of the supervised system calls, on another thread, and owns it;
         ``on_exceeded`` is told when the agent is over a bound. Raises CommandNotFound or CommandNotExecutable, and
         GuardFailure when the launcher did not live to the agent's end.
         """
         loop = asyncio.get_running_loop()
+        answers: set[asyncio.Task[None]] = set()
+        broken: list[BaseException] = []
 
-        def exceeded(words: str) -> None:
-            if on_exceeded is not None:
-                loop.call_soon_threadsafe(on_exceeded, words)
+        def answered(task: asyncio.Task[None]) -> None:
+            answers.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                broken.append(error)
+                self._signal(signal.SIGKILL)
+
+        def heard(message: dict[str, Any]) -> None:
+            match message:
+                case {"question": int(question), "command": dict(told)}:
+                    task = loop.create_task(self._answer(question, command(told)))
+                    answers.add(task)
+                    task.add_done_callback(answered)
+                case {"repeated": list(counts)}:
+                    self._deciding.repeated(dict(counts))
+                case {"exceeded": str(words)} if on_exceeded is not None:
+                    on_exceeded(words)
 
         try:
-            code = await loop.run_in_executor(None, self._follow, on_listener, exceeded)
+            code = await loop.run_in_executor(
+                None, self._follow, lambda message: loop.call_soon_threadsafe(heard, message)
+            )
         finally:
             self._over = True
+            for task in answers:
+                task.cancel()
+        if broken:
+            raise broken[0]
         if code < 0:
             return Exit(128 - code, _name(-code))
         return Exit(code)
@@ -118,10 +151,15 @@ class Agent:
         self._signal(signal.SIGTERM)
         asyncio.get_running_loop().call_later(GRACE, self._signal, signal.SIGKILL)
 
-    def _follow(self, on_listener: Callable[[int], None] | None, on_exceeded: Callable[[str], None]) -> int:
+    async def _answer(self, question: int, told: Command) -> None:
+        refusal = await self._deciding.decide(question, told)
+        with suppress(control.Closed, OSError):
+            control.send(self._channel, {"answer": question, "refusal": refusal})
+
+    def _follow(self, heard: Callable[[dict[str, Any]], object]) -> int:
         while True:
             try:
-                message, descriptors = control.receive(self._channel)
+                message, _ = control.receive(self._channel)
             except control.Closed:
                 processes.kill_descendants()
                 raise GuardFailure(
@@ -129,10 +167,8 @@ class Agent:
                     "look whether the machine ran out of memory",
                 ) from None
             match message:
-                case {"listener": True} if on_listener is not None:
-                    on_listener(descriptors[0])
-                case {"exceeded": str(words)}:
-                    on_exceeded(words)
+                case {"question": _} | {"repeated": _} | {"exceeded": _}:
+                    heard(message)
                 case {"failed": int(number)}:
                     raise _cannot_be_executed(self._argv[0], number)
                 case {"exited": int(code)}:
@@ -187,6 +223,7 @@ def open_sandbox(way: Way, environ: Mapping[str, str]) -> Sandbox:
         answer, descriptors = control.receive(ours)
         refused = answer.get("refused", "")
     except control.Closed:
+        answer = {}
         refused, descriptors = _words(complaints) or "the launcher ended at once", []
     finally:
         late.cancel()
@@ -195,6 +232,8 @@ def open_sandbox(way: Way, environ: Mapping[str, str]) -> Sandbox:
         ours.close()
         process.wait()
         raise NotOffered(str(refused), way.remedy)
+    if unseen := answer.get("unseen"):
+        way = replace(way, limits=(*way.limits, f"{UNSEEN_COMMANDS} {unseen}"))
     return Sandbox(way, process, ours, [socket.socket(fileno=descriptor) for descriptor in descriptors])
 
 

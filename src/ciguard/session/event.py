@@ -29,6 +29,7 @@ class EventType(StrEnum):
     REFUSED = "refused"
     TRANSFER = "transfer"
     COMMANDS_REPEATED = "commands_repeated"
+    PROTECTED_FILES = "protected_files"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -217,6 +218,15 @@ class CommandsRepeated(_Record):
     times: list[tuple[Seq, Annotated[int, msgspec.Meta(ge=1)]]]
 
 
+class ProtectedFiles(_Record):
+    """Files that later steps would execute were not as they should be: before the agent, or after it."""
+
+    when: Literal["before", "after"]
+    done: Literal["restored", "reported"]
+    paths: list[str]
+    more: Count
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -267,6 +277,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.REFUSED: Refused,
     EventType.TRANSFER: Transfer,
     EventType.COMMANDS_REPEATED: CommandsRepeated,
+    EventType.PROTECTED_FILES: ProtectedFiles,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

@@ -14,7 +14,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.guard.body import BodyError, _decompressed, read_body
+from ciguard.guard.body import BodyError, decompressed, read_body
 
 
 def as_it_is(data: bytes) -> bytes:
@@ -33,7 +33,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("encoding", PACKERS)
 @given(data=st.binary(max_size=5000))
 def test_what_is_packed_comes_out(encoding: str, data: bytes) -> None:
-    assert _decompressed(PACKERS[encoding](data), encoding, 5000) == data
+    assert decompressed(PACKERS[encoding](data), encoding, 5000) == data
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
@@ -41,7 +41,7 @@ def test_what_is_packed_comes_out(encoding: str, data: bytes) -> None:
 def test_a_part_of_it_does_not(encoding: str, data: bytes, cut: int) -> None:
     packed = PACKERS[encoding](data)
     with pytest.raises(BodyError) as error:
-        _decompressed(packed[: max(0, len(packed) - cut)], encoding, 5000)
+        decompressed(packed[: max(0, len(packed) - cut)], encoding, 5000)
     assert error.value.status == 400
 
 
@@ -49,7 +49,7 @@ def test_a_part_of_it_does_not(encoding: str, data: bytes, cut: int) -> None:
 @given(data=st.binary(max_size=300), more=st.binary(min_size=1, max_size=300))
 def test_nor_does_it_with_something_behind(encoding: str, data: bytes, more: bytes) -> None:
     with pytest.raises(BodyError) as error:
-        _decompressed(PACKERS[encoding](data) + more, encoding, 5000)
+        decompressed(PACKERS[encoding](data) + more, encoding, 5000)
     assert error.value.status == 400
 
 
@@ -57,23 +57,23 @@ def test_nor_does_it_with_something_behind(encoding: str, data: bytes, more: byt
 @given(data=st.binary(max_size=300))
 def test_garbage_is_an_error_of_its_own_kind(encoding: str, data: bytes) -> None:
     with pytest.raises(BodyError) as error:
-        _decompressed(b"{" + data, encoding, 5000)
+        decompressed(b"{" + data, encoding, 5000)
     assert error.value.status == 400
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
 def test_the_limit_is_exact(encoding: str) -> None:
     packed = PACKERS[encoding](b" " * 5000)
-    assert len(_decompressed(packed, encoding, 5000)) == 5000
+    assert len(decompressed(packed, encoding, 5000)) == 5000
     with pytest.raises(BodyError) as error:
-        _decompressed(packed, encoding, 4999)
+        decompressed(packed, encoding, 4999)
     assert error.value.status == 413
 
 
 @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "x-custom"])
 def test_other_codings_are_refused(encoding: str) -> None:
     with pytest.raises(BodyError) as error:
-        _decompressed(b"{}", encoding, 100)
+        decompressed(b"{}", encoding, 100)
     assert error.value.status == 415
 
 

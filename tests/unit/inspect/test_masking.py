@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import base64
-import itertools
-from collections.abc import Sequence
 from functools import cache
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ciguard.inspect.known_value import KnownValue, forms, literals
-from ciguard.inspect.masking import Masker, MaskStream, Replacement, find, replaced
-from ciguard.inspect.matching import Matcher
+from ciguard.inspect.known_value import KnownValue, forms
+from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
-from ciguard.inspect.projection import projected
 from ciguard.inspect.rule_matcher import secret_rules
-from ciguard.inspect.span import Span
-from ciguard.inspect.value_matcher import ValueMatcher
+from tests.unit.inspect.streaming import streamed, value_matcher, whole
 
 KEY = "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA"
 KNOWN = "correct horse-battery/staple+42"
@@ -62,45 +57,12 @@ ORDINARY = [
 ]
 
 
-PLACEHOLDERS = Placeholders(b"k" * 32)
-MATCHERS = (
-    secret_rules(),
-    ValueMatcher(
-        (text, begins, known)
-        for known in [KnownValue("known", KNOWN)]
-        for text, begins in literals(known, thorough=True).items()
-    ),
-)
+MATCHERS = (secret_rules(), value_matcher(KNOWN))
 
 
 @cache
 def masker() -> Masker:
     return Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
-
-
-def replacements(spans: Sequence[Span], offset: int) -> list[Replacement]:
-    return [
-        Replacement(offset + one.start, offset + one.end, one.kind, PLACEHOLDERS.placeholder(one.kind, one.value))
-        for one in spans
-    ]
-
-
-def whole(text: str, matchers: Sequence[Matcher] = MATCHERS) -> str:
-    return replaced(text, replacements(find(matchers, PLACEHOLDERS, text, projected(text), 0, 0), 0))
-
-
-def streamed(text: str, cuts: list[int], matchers: Sequence[Matcher] = MATCHERS) -> str:
-    """The text masked in a stream that is cut at ``cuts``; checks that nothing undecided was released."""
-    stream = MaskStream(matchers, PLACEHOLDERS, replacements)
-    edges = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
-    found = []
-    for begin, end in itertools.pairwise(edges):
-        found += stream.feed(text[begin:end])
-        assert stream.decided <= end
-        assert all(one.end <= stream.decided for one in found)
-    found += stream.finish()
-    assert stream.decided == len(text)
-    return replaced(text, found)
 
 
 @pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
@@ -121,16 +83,16 @@ def test_leaves_ordinary_text_alone(text: str) -> None:
 @pytest.mark.parametrize(("kind", "secret"), SECRETS.items())
 def test_every_two_way_split_equals_the_whole(kind: str, secret: str) -> None:
     text = f"first {kind} {secret} last words sk"
-    expected = whole(text)
+    expected = whole(text, MATCHERS)
     assert secret not in expected
     for cut in range(len(text) + 1):
-        assert streamed(text, [cut]) == expected
+        assert streamed(text, [cut], MATCHERS) == expected
 
 
 @pytest.mark.parametrize("secret", SECRETS.values())
 def test_character_by_character_equals_the_whole(secret: str) -> None:
     text = f"see {secret}\n{secret} end"
-    assert streamed(text, list(range(len(text)))) == whole(text)
+    assert streamed(text, range(len(text)), MATCHERS) == whole(text, MATCHERS)
 
 
 fragments = st.sampled_from(
@@ -156,17 +118,17 @@ texts = st.lists(st.one_of(fragments, st.text(max_size=12)), max_size=6).map("".
 @example(KNOWN[:-1] + KNOWN, [len(KNOWN)])
 @example(KEY + KNOWN, [len(KEY) + 3])
 def test_any_split_equals_the_whole(text: str, cuts: list[int]) -> None:
-    assert streamed(text, cuts) == whole(text)
+    assert streamed(text, cuts, MATCHERS) == whole(text, MATCHERS)
 
 
 @given(texts)
 @settings(max_examples=200, deadline=None)
 def test_no_known_value_is_left_and_placeholders_stay(text: str) -> None:
-    once = whole(text)
+    once = whole(text, MATCHERS)
     assert not any(form in once for form in forms(KNOWN))
     # What was glued to a secret may be one too, once the secret is gone.
     made = PLACEHOLDER.findall(once)
-    assert [one for one in PLACEHOLDER.findall(whole(once)) if one in made] == made
+    assert [one for one in PLACEHOLDER.findall(whole(once, MATCHERS)) if one in made] == made
 
 
 def test_a_key_glued_to_a_word_is_found() -> None:
@@ -177,7 +139,7 @@ def test_a_key_glued_to_a_word_is_found() -> None:
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_known_value_in_base64_at_any_alignment(before: bytes, after: bytes) -> None:
     encoded = base64.b64encode(before + KNOWN.encode() + after).decode()
-    masked = whole(encoded)
+    masked = whole(encoded, MATCHERS)
     assert "[ciguard-masked:known:" in masked
     assert not any(form in masked for form in forms(KNOWN))
 
@@ -187,13 +149,6 @@ def test_same_value_same_placeholder_within_a_session() -> None:
     assert second == f"again {first}"
     other = Masker([], Placeholders(b"x" * 32)).mask(KEY).text
     assert other != first
-
-
-def test_release_is_prompt_where_no_secret_can_begin() -> None:
-    stream = masker().stream()
-    for end, piece in ((5, "Hello"), (9, " you"), (15, " there")):
-        stream.feed(piece)
-        assert stream.decided == end
 
 
 def test_secrets_are_not_in_reprs() -> None:

@@ -1,0 +1,124 @@
+"""Both engines lead to the same results, and every match has a candidate."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ciguard.inspect.candidate import expressions, holds_one_of
+from ciguard.inspect.finder import Finder, HyperscanFinder, Nothing, Re2Finder, finder
+from ciguard.inspect.first_rules import SECRET_RULES
+from ciguard.inspect.known_value import KnownValue, literals
+from ciguard.inspect.partial import partial
+from ciguard.inspect.pattern import character_set, parse, widths
+from ciguard.inspect.projection import projected
+from ciguard.inspect.rule_matcher import RuleMatcher
+from ciguard.inspect.secret_rule import SecretRule
+from ciguard.inspect.value_matcher import ValueMatcher
+from tests.unit.inspect.streaming import ODD_RULES
+
+RULES = [*SECRET_RULES, *ODD_RULES]
+PORTABLE = RuleMatcher(RULES, finder_of=Re2Finder)
+FAST = RuleMatcher(RULES, finder_of=HyperscanFinder)
+KNOWN = KnownValue("known", "Kd83-fjw/0Qz+Lx7_mmPq")
+VALUES = [(text, begins, KNOWN) for text, begins in literals(KNOWN, thorough=True).items()]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
+def test_every_match_has_a_candidate_and_both_engines_find_it(rule: SecretRule) -> None:
+    alone = RuleMatcher([rule])
+    hyperscan = HyperscanFinder(expressions(rule.pattern, rule.kind, rule.literals))
+
+    @given(st.from_regex(rule.pattern), st.text(max_size=4), st.text(max_size=4))
+    @settings(max_examples=20, deadline=None)
+    def found(secret: str, before: str, after: str) -> None:
+        text = before + secret + after
+        data = projected(text)
+        spans = list(alone.find(text, data, 0))
+        assert not spans or hyperscan.hints(data)
+        assert {(span.start, span.end) for span in spans} <= {
+            (span.start, span.end) for span in FAST.find(text, data, 0) if span.kind == rule.kind
+        }
+        assert _sorted(PORTABLE, text) == _sorted(FAST, text)
+        assert {span.origin for span in spans} <= set(alone.places(data))
+
+    found()
+
+
+def _sorted(matcher: RuleMatcher | ValueMatcher, text: str) -> list[tuple[int, int, str]]:
+    return sorted((span.start, span.end, span.kind) for span in matcher.find(text, projected(text), 0))
+
+
+@given(st.lists(st.sampled_from([*(text for text, _, _ in VALUES[:40]), "a", " ", "é", "\0"]), max_size=6).map("".join))
+@settings(max_examples=60, deadline=None)
+def test_both_engines_find_the_same_values(text: str) -> None:
+    fast, portable = ValueMatcher(VALUES), ValueMatcher(VALUES, finder_of=Re2Finder)
+    assert _sorted(fast, text) == _sorted(portable, text)
+    data = b"\xff" + projected(text)
+    assert fast.open_from(data) == portable.open_from(data)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
+def test_what_could_still_become_a_match_is_open(rule: SecretRule) -> None:
+    alone = RuleMatcher([rule])
+    shortest = widths(parse(rule.pattern, rule.kind))[0]
+
+    @given(st.from_regex(rule.pattern, fullmatch=True), st.data())
+    @settings(max_examples=20, deadline=None)
+    def held(secret: str, data: st.DataObject) -> None:
+        if not secret.isascii():
+            return
+        cut = data.draw(st.integers(1, max(shortest - 1, len(secret) - 1)))
+        assert alone.open_from(b"\xff" + secret[:cut].encode()) == (1, 1)
+        assert alone.open_from(b"\xff. " + secret[:cut].encode())[0] <= 3
+
+    held()
+
+
+def test_a_whole_match_is_open_where_the_next_character_decides() -> None:
+    pattern, after = parse("ab", "x"), character_set("c", "x")
+    assert finder([partial([(pattern, 0, after)])]).hints(b"\xffab")
+    closed = RuleMatcher([SecretRule("x", "ab", ("ab",), before="")])
+    assert closed.open_from(b"\xffab") == (3, 3)
+    decided_by_next = RuleMatcher([SecretRule("x", "ab", ("ab",), before="", after="c")])
+    assert decided_by_next.open_from(b"\xffab") == (1, 1)
+    assert decided_by_next.open_from(b"\xffabd") == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "holds"),
+    [
+        ("acme_[a-z]{8}", ["acme_"], True),
+        ("acme_[a-z]{8}", ["acme-"], False),
+        ("(?i:acme|globex)[_-]?key=x", ["acme", "globex"], True),
+        ("(?i:acme|globex)[_-]?key=x", ["acme"], False),
+        ("(?:acme)?key", ["acme"], False),
+        ("(?:acme)?key", ["key"], True),
+        ("gh[pousr]_x", ["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], True),
+        ("gh[pousr]_x", ["ghp_", "gho_", "ghu_", "ghs_"], False),
+        ("a[bc]?de", ["ade", "abde", "acde"], True),
+        ("(?P<secret>key-[0-9]+)", ["key-"], True),
+        ("x{3}", ["xxx"], True),
+        ("(?:ab){1,2}c", ["abc"], True),
+        ("[a-z]{3}", ["abc"], False),
+    ],
+)
+def test_what_every_match_contains(pattern: str, words: list[str], holds: bool) -> None:
+    assert holds_one_of(parse(pattern, "x"), words) is holds
+
+
+def test_without_hyperscan_re2_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    assert isinstance(finder([b"a"]), Re2Finder)
+    assert isinstance(finder([]), Nothing)
+
+
+@pytest.mark.parametrize("make", [HyperscanFinder, Re2Finder])
+def test_bytes_of_all_values_are_searched(make: type[HyperscanFinder | Re2Finder]) -> None:
+    one: Finder = make([rb"a[\x00-\xff]b", rb"\x00\xff"])
+    assert one.hints(b"a\nb")[0][0] == 0
+    assert {number for number, _, _ in one.hints(b"a\0\xffb a\xffb")} == {0, 1}
+    assert one.hints(b"ab\0") == []
