@@ -60,6 +60,20 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--grep", default="", metavar="REGEX", help="only what this matches, in upper or lower case")
     show.add_argument("--json", action="store_true", help="one JSON object a line: each event with its body")
     show.set_defaults(run=_show)
+    opened = commands.add_parser(
+        "open",
+        help="print a session with the originals of what was masked",
+        description="Print a session as a transcript with the originals of what was masked in their place. They go to "
+        "your terminal only: nothing is written.",
+        epilog="example: ciguard session open --identity ~/.ssh/id_ed25519 ciguard-session.zip",
+    )
+    opened.add_argument(
+        "directory", type=Path, metavar="PATH", help="a session directory, or an artifact's zip archive"
+    )
+    opened.add_argument(
+        "--identity", type=Path, required=True, metavar="FILE", help="an age identity, or an SSH private key"
+    )
+    opened.set_defaults(run=_open)
     verify = commands.add_parser(
         "verify",
         help="check that a session is what was recorded",
@@ -165,6 +179,25 @@ def _show(options: argparse.Namespace) -> None:
         print()
         for line in lines(entry):
             print(paint(line))
+
+
+def _open(options: argparse.Namespace) -> None:
+    from ciguard.report.paint import Span
+    from ciguard.report.transcript import entries, whole
+    from ciguard.session.archive import session_directory
+    from ciguard.session.originals import in_place, open_originals
+    from ciguard.session.reading import open_session
+
+    identity = _read(options.identity)
+    paint = _painter()
+    with session_directory(options.directory) as directory:
+        session = open_session(directory)
+        opened = open_originals(session, identity)
+        print(f"{len(opened.values)} originals opened; each is the value that was masked", file=sys.stderr)
+        for entry in entries(session):
+            print()
+            for line in whole(entry):
+                print(paint(tuple(Span(in_place(span.text, opened), span.tone) for span in line)))
 
 
 def _verify(options: argparse.Namespace) -> None:

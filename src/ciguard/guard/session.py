@@ -46,6 +46,7 @@ from ciguard.sandbox.places import Request
 from ciguard.sandbox.process import Agent, Exit, Sandbox
 from ciguard.session.event import EventType
 from ciguard.session.manifest import Counts
+from ciguard.session.originals import Encrypt, Originals, encryption
 from ciguard.session.recorder import Recorder, Sign
 from ciguard.session.signers import ReadySigner, job_signer, key_signer, signed
 
@@ -68,6 +69,7 @@ class Plan:
     connections: Mapping[str, OpenConnection]
     secrets: tuple[KnownValue, ...]
     signers: tuple[ReadySigner, ...]
+    encrypt: Encrypt | None
     environ: Mapping[str, str]
     cwd: Path
     base: BaseCommit | None
@@ -142,7 +144,9 @@ def plan(
     signers = _signers(policy, identity, environ)
     known = _secrets(policy, connections, environ)
     base = source if isinstance(source, BaseCommit) else None
-    return Plan(policy, source.describe(), identity, connections, known, signers, environ, workspace, base)
+    recipients = policy.audit.recipients
+    encrypt = encryption(recipients) if recipients else None
+    return Plan(policy, source.describe(), identity, connections, known, signers, encrypt, environ, workspace, base)
 
 
 def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
@@ -291,7 +295,9 @@ async def _guard(
     sandbox = place.sandbox
     session = secrets.token_hex(16)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    placeholders = Placeholders(secrets.token_bytes(32))
+    never = [token, *(known.value for known in plan.secrets)]
+    originals = Originals(plan.encrypt, recorder, never) if plan.encrypt else None
+    placeholders = Placeholders(secrets.token_bytes(32), *([originals.seal] if originals else []))
     masker = session_masker(plan.policy.masking, [*plan.secrets, KnownValue("session-token", token)], placeholders)
     recorder.write_policy(plan.policy.text)
     recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))

@@ -23,6 +23,7 @@ from ciguard.session.container import list_entries, read_file
 from ciguard.session.event import EventType, check_fields
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Account, OutOfOrderError
+from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
 from ciguard.session.pack import Scan, render
 from ciguard.session.pack_writer import write_all
 from ciguard.session.reading import DAMAGE_REMEDY, MAX_LOG_BYTES, Session
@@ -66,7 +67,11 @@ def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[Read
         scan = scan_packs(session.directory)
         index = render(scan.packs, scan.places)
         manifest = account.manifest(
-            position, partial=partial, bodies=len(scan.places), index=hashlib.sha256(index).hexdigest()
+            position,
+            partial=partial,
+            bodies=len(scan.places),
+            index=hashlib.sha256(index).hexdigest(),
+            sealed=_sealed(session),
         )
         _write(session.directory, index, manifest, signers)
     except OSError as error:
@@ -109,6 +114,18 @@ def _cut_packs(directory: Path, scan: Scan) -> None:
         (directory / last.path).unlink()
     else:
         os.truncate(directory / last.path, last.size - scan.tail)
+
+
+def _sealed(session: Session) -> str:
+    """The digest of the file of originals, once it has no more lines than the log has events for them."""
+    path = session.directory / ORIGINALS
+    if not path.exists():
+        return ""
+    named = sum(event["type"] == EventType.ORIGINAL for event in session.events)
+    lines = read_file(session.directory, ORIGINALS, MAX_ORIGINALS_BYTES).split(b"\n")[:-1][:named]
+    whole = b"".join(line + b"\n" for line in lines)
+    os.truncate(path, len(whole))
+    return hashlib.sha256(whole).hexdigest()
 
 
 def _append(log: Path, whole: int, line: bytes) -> None:

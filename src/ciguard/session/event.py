@@ -30,6 +30,7 @@ class EventType(StrEnum):
     TRANSFER = "transfer"
     COMMANDS_REPEATED = "commands_repeated"
     PROTECTED_FILES = "protected_files"
+    ORIGINAL = "original"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -227,6 +228,13 @@ class ProtectedFiles(_Record):
     more: Count
 
 
+class Original(_Record):
+    """A value was masked for the first time, and its original sealed; ``commitment`` is a salted digest of it."""
+
+    placeholder: str
+    commitment: Digest
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -278,6 +286,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.TRANSFER: Transfer,
     EventType.COMMANDS_REPEATED: CommandsRepeated,
     EventType.PROTECTED_FILES: ProtectedFiles,
+    EventType.ORIGINAL: Original,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

@@ -108,11 +108,14 @@ class Account:
             masked=self._masked.total(),
         )
 
-    def manifest(self, position: Position, *, partial: Mapping[str, str], bodies: int, index: str) -> dict[str, Json]:
+    def manifest(
+        self, position: Position, *, partial: Mapping[str, str], bodies: int, index: str, sealed: str
+    ) -> dict[str, Json]:
         """The manifest of the session whose log ends at ``position``, once it was finished or found cut off.
 
         ``partial`` has the SHA-256 in hex of what was forwarded of each response that was still open, by path.
         ``bodies`` are stored, and ``index`` is the SHA-256 in hex of the objects.index that names them.
+        ``sealed`` is the SHA-256 in hex of the file of originals, empty without one.
         """
         started, finished = self._started, self._cut_off or self._finished
         completeness = Completeness.UNFINISHED_RESPONSES if partial else Completeness.COMPLETE
@@ -141,4 +144,5 @@ class Account:
             "log": {"events": position.count, "head": position.head},
             "objects": {"bodies": bodies, "index": index},
             "partial": dict(partial),
+            "originals": {"sealed": self._events[EventType.ORIGINAL], "digest": sealed},
         }

@@ -94,6 +94,8 @@ class Recorder:
         self._unfinished: set[Spool] = set()
         self._spooled = 0
         self._descriptors: list[int] = []
+        self._originals = -1
+        self._sealed = hashlib.sha256()
         with self._latch:
             _prepare(directory)
             self._root = self._folder(str(directory), None)
@@ -147,6 +149,15 @@ class Recorder:
             self._spooled += 1
             return Spool(self._latch, self._unfinished, self._partial, f"{self._spooled:06}")
 
+    def append_original(self, line: bytes) -> None:
+        """Add ``line``, the encrypted original of a masked value in base64, to ``sealed/originals``."""
+        with self._latch:
+            if self._originals < 0:
+                self._originals = os.open("originals", _APPEND, 0o600, dir_fd=self._new_folder("sealed"))
+                self._descriptors.append(self._originals)
+            write_all(self._originals, line + b"\n")
+            self._sealed.update(line + b"\n")
+
     def finish(self, outcome: str, sign: Sign | None = None) -> dict[str, Json]:
         """Record ``session_finished`` with its counts, sync it all, write manifest.json and return what it says.
 
@@ -171,6 +182,7 @@ class Recorder:
                 partial={spool.path: spool.digest for spool in self._unfinished},
                 bodies=self._packs.count,
                 index=hashlib.sha256(index).hexdigest(),
+                sealed="" if self._originals < 0 else self._sealed.hexdigest(),
             )
             written = canonical(manifest) + b"\n"
             if sign is not None:

@@ -32,6 +32,7 @@ from ciguard.session.container import Listing, UnreadableError, list_entries, re
 from ciguard.session.event import EventType
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import CUT_OFF, FORMAT, Account, Completeness, OutOfOrderError
+from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
 from ciguard.session.pack import DamagedPackError, Place, Scan, parse, render
 from ciguard.session.reading import MAX_LOG_BYTES, MAX_MANIFEST_BYTES, Session, open_session
 from ciguard.session.signature import SIGNATURE, Signed
@@ -40,8 +41,8 @@ from ciguard.session.step import FailedError, IncompleteError, NothingError, Out
 _MAX_POLICY_BYTES = 16 * 1024 * 1024
 _FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml", SIGNATURE})
 _BEING_WRITTEN = frozenset({f".{name}" for name in _FILES - {"events.jsonl"}})
-_FILE = re.compile(r"objects/[0-9]{6}\.pack|partial/[0-9]{6,}", re.ASCII)
-_FOLDER = re.compile(r"objects|partial", re.ASCII)
+_FILE = re.compile(r"objects/[0-9]{6}\.pack|partial/[0-9]{6,}|sealed/originals", re.ASCII)
+_FOLDER = re.compile(r"objects|partial|sealed", re.ASCII)
 _SIGNATURE = "signature"
 _IDENTITY = "job identity"
 
@@ -265,6 +266,7 @@ def _manifest(session: Session, entries: Listing) -> str:
         partial={path: _digest(session, path) for path in entries.files if path.startswith("partial/")},
         bodies=len(_placed(index)),
         index=hashlib.sha256(index).hexdigest(),
+        sealed=_sealed(session, entries),
     )
     written = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
     if written != canonical(derived) + b"\n":
@@ -274,6 +276,17 @@ def _manifest(session: Session, entries: Listing) -> str:
     if session.unfinished:
         raise IncompleteError(f"{len(session.unfinished)} responses were still being streamed")
     return f"complete, says what the events add up to; SHA-256 {hashlib.sha256(written).hexdigest()}"
+
+
+def _sealed(session: Session, entries: Listing) -> str:
+    """The digest of the file of originals; there must be as many as the log has events for."""
+    if ORIGINALS not in entries.files:
+        return ""
+    content = read_file(session.directory, ORIGINALS, MAX_ORIGINALS_BYTES)
+    named = sum(event["type"] == EventType.ORIGINAL for event in session.events)
+    if content.count(b"\n") != named or not content.endswith(b"\n"):
+        raise FailedError(f"{ORIGINALS} has other originals than the log has events for")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _digest(session: Session, path: str) -> str:

@@ -71,7 +71,7 @@ def test_every_field_of_the_manifest_and_every_file_is_told(tmp_path: Path) -> N
     }
     assert told == set(manifest)
     paths = set(re.findall(r"^\| `(.*?)/?` \|", section("The directory"), re.MULTILINE))
-    assert paths == {path.name for path in directory.iterdir()}
+    assert paths == {path.name for path in directory.iterdir()} | {"sealed"}
 
 
 def test_steps_kinds_and_states_are_told(tmp_path: Path) -> None:

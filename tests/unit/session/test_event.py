@@ -99,6 +99,7 @@ VALID: dict[EventType, dict[str, Any]] = {
         "reason": "",
     },
     EventType.PROTECTED_FILES: {"when": "after", "done": "reported", "paths": [".github"], "more": 1},
+    EventType.ORIGINAL: {"placeholder": "[ciguard-masked:k:0123456789ab]", "commitment": DIGEST},
     EventType.AGENT_EXITED: {"status": 0, "signal": ""},
     EventType.SESSION_STOPPED: {"reason": ""},
     EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},

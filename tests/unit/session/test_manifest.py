@@ -37,7 +37,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
     assert not summed.finished
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
     assert summed.finished
-    manifest = summed.manifest(Position(7, "f" * 64), partial={}, bodies=2, index="e" * 64)
+    manifest = summed.manifest(Position(7, "f" * 64), partial={}, bodies=2, index="e" * 64, sealed="")
     assert manifest == {
         "format": 1,
         **{name: STARTED[name] for name in ("session", "tool", "identity", "policy", "isolation", "job", "signing")},
@@ -55,6 +55,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
         "log": {"events": 7, "head": "f" * 64},
         "objects": {"bodies": 2, "index": "e" * 64},
         "partial": {},
+        "originals": {"sealed": 0, "digest": ""},
     }
 
 
@@ -68,7 +69,7 @@ def test_values_masked_on_the_way_of_a_transfer_count() -> None:
 def test_open_responses_make_a_session_incomplete() -> None:
     summed = account()
     summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
-    manifest = summed.manifest(Position(), partial={"partial/000001": "d" * 64}, bodies=0, index="")
+    manifest = summed.manifest(Position(), partial={"partial/000001": "d" * 64}, bodies=0, index="", sealed="")
     assert manifest["completeness"] == "unfinished responses"
 
 
