@@ -110,6 +110,7 @@ class Proxied:
     proxy: EgressProxy
     ca: SessionCA
     judge: Judge
+    recorder: Recorder
     directory: Path
     lookups: list[str]
     failures: list[CiguardError] = field(default_factory=list)
@@ -210,6 +211,24 @@ def inner(path: str, host: str, *headers: str, method: str = "GET", body: bytes 
     return get(path, host, *headers, method=method, body=body).replace(authorization().encode(), b"")
 
 
+def private(host: str, port: int, more: str = "") -> str:
+    """An entry of ``egress.allow`` for a server on loopback."""
+    return f"{{host: '{host}:{port}', private: true{more}}}"
+
+
+def client_hello(name: str) -> bytes:
+    """What Python's own TLS says first to the server ``name``, or to one that it does not name."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name or None)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise AssertionError
+
+
 @asynccontextmanager
 async def proxied(
     folder: Path,
@@ -224,9 +243,11 @@ async def proxied(
     At the end the session's record must verify, and the secrets of the tests must not be in it.
     """
     directory = folder / "session"
+    listener = loopback_socket()
     recorder = Recorder(directory, lambda: datetime.now(UTC))
     (folder / "policy.yml").write_text(
-        f"version: 1\nisolation: {{require: none}}\negress:\n  allow: [{allow}]\n{rules}"
+        f"version: 1\nisolation: {{require: none}}\negress:\n"
+        f"  allow: [{allow.replace('PORT', str(listener.getsockname()[1]))}]\n{rules}"
     )
     policy = load_policy(FileSource(folder), "policy.yml")
     placeholders = Placeholders(b"key of the tests")
@@ -248,9 +269,9 @@ async def proxied(
         upstreams = Upstreams()
         stack.push_async_callback(upstreams.close)
         guarding = Guarding(masker, placeholders, judge, intake, recorder, upstreams, failures.append)
-        proxy = EgressProxy(guarding, policy.egress, TOKEN, loopback_socket(), guard_ports={1}, ca=ca, resolve=resolve)
+        proxy = EgressProxy(guarding, policy.egress, TOKEN, listener, guard_ports={1}, ca=ca, resolve=resolve)
         await stack.enter_async_context(proxy)
-        yield Proxied(proxy, ca, judge, directory, lookups, failures, notices)
+        yield Proxied(proxy, ca, judge, recorder, directory, lookups, failures, notices)
     if any(failure.exit_code == 74 for failure in failures):
         recorder.close()
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import ssl
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,16 @@ from tests.integration.proxied import (
     CREDENTIAL,
     INSPECTED,
     SECRET,
+    client_hello,
     connect_head,
     get,
     inner,
     listening,
     loopback_socket,
+    private,
     proxied,
     serving,
 )
-
-
-def private(host: str, port: int, more: str = "") -> str:
-    return f"{{host: '{host}:{port}', private: true{more}}}"
 
 
 @pytest.fixture
@@ -222,15 +219,6 @@ async def test_a_server_that_speaks_after_the_agent_ended_is_heard(tmp_path: Pat
     async with listening(late) as port, proxied(tmp_path, private(ALLOWED, port)) as proxy:
         received = await proxy.connect(f"{ALLOWED}:{port}", hello)
         assert received.endswith(b"heard %d" % len(hello))
-
-
-def client_hello(name: str) -> bytes:
-    """What Python's own TLS says first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
 
 
 async def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class AgentConnection:
         self._attempts = proxying.attempts
         self._admission = proxying.admission
         self._stream = stream
-        self._requests = Requests(proxying.guarding, proxying.attempts, proxying.admission)
+        self._requests = Requests(proxying.guarding, proxying.attempts, proxying.admission, proxying.refused)
 
     async def run(self) -> None:
         """Serve it to its end. Raises ``OSError`` when the agent is gone, ``TimeoutError`` when it is too slow."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import h11
 
+from ciguard.guard.body import BodyError
 from ciguard.guard.egress.stream import Stream
 
 LONGEST_HEAD = 65_536
@@ -34,10 +35,6 @@ _Result = TypeVar("_Result")
 
 class NotHttpError(Exception):
     """What came is no sound HTTP/1.1; the text says of which side."""
-
-
-class TooLargeError(Exception):
-    """A body is larger than it may be."""
 
 
 def text_headers(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
@@ -64,12 +61,12 @@ class AgentHttp:
         return event if isinstance(event, h11.Request) else None
 
     async def body(self, most: int) -> bytes:
-        """The body of the request. Raises :class:`TooLargeError` beyond ``most`` bytes, :class:`NotHttpError`."""
+        """The body of the request. Raises :class:`BodyError` beyond ``most`` bytes, and :class:`NotHttpError`."""
         body = bytearray()
         while isinstance(event := await self._next(SLOWEST_PAUSE), h11.Data):
             body += event.data
             if len(body) > most:
-                raise TooLargeError
+                raise BodyError(413, f"the body is larger than {most} bytes")
         if not isinstance(event, h11.EndOfMessage):
             raise NotHttpError("the request breaks off")
         return bytes(body)

@@ -18,12 +18,13 @@ from ciguard.guard.body import BodyError, decompressed
 from ciguard.guard.egress.admission import Admission, Admitted, UnreachableError
 from ciguard.guard.egress.attempts import AttemptRefusedError, Attempts, blocked
 from ciguard.guard.egress.content import BodyRefusedError, MaskedBody, TextAnswer, is_text, masked_body
-from ciguard.guard.egress.http import AgentHttp, Headers, NotHttpError, TooLargeError, UpstreamHttp, text_headers
+from ciguard.guard.egress.http import AgentHttp, Headers, NotHttpError, UpstreamHttp, text_headers
 from ciguard.guard.egress.stream import SocketStream
 from ciguard.guard.egress.target import Target
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.headers import HOP_BY_HOP, REFRAMED, passed_on
 from ciguard.guard.mask_rules import mask_by_rules
+from ciguard.guard.refused_calls import RefusedCalls
 from ciguard.operation import Json, Operation, OperationKind
 
 LONGEST_BODY = 32 * 1024 * 1024
@@ -70,7 +71,8 @@ class SeenRequest:
 class Requests:
     """Forwards the requests that come over one connection of the agent."""
 
-    def __init__(self, guarding: Guarding, attempts: Attempts, admission: Admission) -> None:
+    def __init__(self, guarding: Guarding, attempts: Attempts, admission: Admission, refused: RefusedCalls) -> None:
+        self._refused = refused
         self._guarding = guarding
         self._masker = guarding.masker
         self._attempts = attempts
@@ -98,10 +100,9 @@ class Requests:
             coding = seen.headers.get("content-encoding", "").strip().lower()
             body = decompressed(await agent.body(LONGEST_BODY), coding, LONGEST_BODY)
             masked, seq = await self._admitted(seen, body)
-        except TooLargeError:
-            await agent.answer(413, f"the body is larger than {LONGEST_BODY} bytes", [("Connection", "close")])
         except BodyError as error:
-            await agent.answer(error.status, str(error))
+            self._refused.record(error.status, str(error), method=seen.method, path=seen.resource)
+            await agent.answer(error.status, str(error), [("Connection", "close")])
         except AttemptRefusedError as refused:
             await agent.answer(403, f"this request was refused. {refused}")
         else:
