@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scripts.benchmarks.masking import masking_cost
 from scripts.benchmarks.measure import Load, empty_runs, latencies, memory, start_ups, streams
 from scripts.benchmarks.payload import new_prompts, resent_conversation
 from scripts.benchmarks.systems import (
@@ -91,6 +92,7 @@ def _measure(systems: Sequence[System], upstream: str, scratch: Path, divisor: i
         after_requests=len(next(iter(loads[thousand.name].values())).latencies) + thousand.block,
         empty_run=empty_runs(upstream, scratch, max(20 // divisor, 3)),
         missing=missing,
+        masking=masking_cost(),
     )
 
 

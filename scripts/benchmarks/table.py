@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scripts.benchmarks.masking import MaskingCost
 from scripts.benchmarks.measure import Samples, StreamSamples, quantile
 from scripts.benchmarks.systems import DIRECT, GUARD, PASSTHROUGH
 
@@ -21,14 +22,25 @@ class Results:
     after_requests: int
     empty_run: float
     missing: Mapping[str, str]
+    masking: MaskingCost
 
 
 def tables(results: Results) -> str:
     """All tables, one below the other."""
     parts = [_load(name, samples) for name, samples in results.loads.items()]
-    parts += [_streams(results.streams), _costs(results)]
+    parts += [_streams(results.streams), _costs(results), _masking(results.masking)]
     parts += [f"{name} was not measured: {reason}." for name, reason in results.missing.items()]
     return "\n\n".join(parts)
+
+
+def _masking(cost: MaskingCost) -> str:
+    rows = [
+        ["ordinary text, 1 MB at once", f"{1 / cost.megabyte:.0f} MB/s"],
+        ["the strings of a JSON body of 200 KB", f"{_ms(cost.body)} ms"],
+        ["a streamed piece of 20 characters", f"{cost.delta * 1e6:.1f} µs"],
+        ["compiling rules and three known values at the start", f"{_ms(cost.start)} ms"],
+    ]
+    return _table("Masking, CPU of one core", ["work", "cost"], rows)
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

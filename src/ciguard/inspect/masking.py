@@ -38,7 +38,7 @@ REMEMBERED = 4096
 REMEMBERED_LENGTH = 256
 """Characters up to which a text is short."""
 
-MOST_LEARNED = 64
+MOST_LEARNED = 32
 """Values recognised by rules that are looked for in other forms from then on; the oldest make room."""
 
 LEARNED_LENGTH = 16

@@ -84,7 +84,9 @@ class _Rule:
             lowered = secret.lower()
             if any(stop in lowered for stop in self.rule.stops):
                 return False
-        return entropy(secret) >= self.rule.entropy and (self._check is None or self._check(secret))
+        if self.rule.entropy and entropy(secret) < self.rule.entropy:
+            return False
+        return self._check is None or self._check(secret)
 
 
 class RuleMatcher:

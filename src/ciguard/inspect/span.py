@@ -33,16 +33,23 @@ def joined(spans: Iterable[Span], floor: int, text: str) -> list[Span]:
     last. So where a span begins depends only on a bounded part of the text.
     """
     found: list[Span] = []
+    first: Span | None = None
+    end, origin, alike = floor, 0, True
+
+    def close() -> None:
+        if first:
+            value = first.value if alike else text[first.start : end]
+            found.append(replace(first, end=end, value=value, origin=origin))
+
     for span in sorted(spans, key=lambda one: (one.start, -one.end, one.priority)):
-        if span.end <= floor:
+        if span.end <= end:
             continue
-        start = max(span.start, floor)
-        last = found[-1] if found else None
-        if last is None or start >= last.end:
-            found.append(replace(span, start=start))
-        elif span.end > last.end and span.end - last.start <= LONGEST:
-            value = last.value if last.value == span.value else text[last.start : span.end]
-            found[-1] = replace(last, end=span.end, value=value, origin=min(last.origin, span.origin))
-        elif span.end > last.end:
-            found.append(replace(span, start=last.end))
+        if first and span.start < end and span.end - first.start <= LONGEST:
+            alike = alike and span.value == first.value
+            origin = min(origin, span.origin)
+        else:
+            close()
+            first, origin, alike = replace(span, start=max(span.start, end)), span.origin, True
+        end = span.end
+    close()
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,49 @@ def test_a_secret_is_masked_however_it_is_cut(api: Api, carrier: str, release: T
         # Chat Completions shows no thoughts.
         shown = not (api.name == "chat" and carrier == "thinking")
         assert (masked(secret) in json.dumps(view(api, outcome, stream=True))) is shown
+
+
+FORMATS = {
+    "anthropic": "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA",
+    "aws": "AKIA" + "Q3EGRIRX5NTNV7PB",
+    "databricks": "dapi" + "0123456789abcdef" * 2 + "-2",
+    "google": "AIza" + "SyD" * 11 + "ab",
+    "jwt": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXZhbHVl",
+    "npm": "npm_" + "a1B2" * 9,
+    "pem": "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEAx1y2z3\n" * 4 + "-----END RSA PRIVATE KEY-----",
+    "pypi": "pypi-AgE" + "IcHlwaS5" * 8,
+    "sendgrid": "SG." + "a1B2" * 5 + "." + "c3D4" * 10,
+    "slack": "xoxb-123456789012-abcdefABCDEF",
+    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "known in base64": base64.b64encode(f"user:{KNOWN}!".encode()).decode(),
+    "known in hexadecimal": KNOWN.encode().hex(),
+    "known reversed": KNOWN[::-1],
+}
+"""One secret of each of many shapes."""
+
+
+@apis
+@pytest.mark.parametrize("secret", FORMATS.values(), ids=FORMATS)
+def test_every_shape_of_secret_is_masked_in_text_and_arguments(api: Api, secret: str) -> None:
+    text = f"before {secret} behind"
+    hidden = '{"command": "' + "".join(f"\\u{ord(one):04x}" for one in text) + '"}'
+    plain = json.dumps({"command": text})
+
+    def call(cut: tuple[str, ...]) -> Block:
+        return Call("Bash", {"command": text}, cut)
+
+    def prose(cut: tuple[str, ...]) -> Block:
+        return Text(text, cut)
+
+    makers: list[tuple[Callable[[tuple[str, ...]], Block], str]] = [(prose, text), (call, plain), (call, hidden)]
+    for make, said in makers:
+        expected = whole(api, [[make((said,))]], allow_all)
+        for size in (1, 2, 5, 7, 50):
+            cut = tuple(said[at : at + size] for at in range(0, len(said), size))
+            outcome = streamed(api, [[make(cut)]], allow_all)
+            assert view(api, outcome, stream=True) == view(api, expected, stream=False)
+            for start in range(4, len(secret) - 12):
+                assert json.dumps(secret[start : start + 8])[1:-1].encode() not in outcome.raw
 
 
 def _assert_clean(raw: bytes, secret: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ciguard.inspect.known_value import KnownValue, forms
-from ciguard.inspect.masking import Masker
+from ciguard.inspect.masking import MOST_LEARNED, Masker
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
 from ciguard.inspect.rule_matcher import secret_rules
 from tests.unit.inspect.streaming import streamed, value_matcher, whole
@@ -127,8 +127,8 @@ def test_no_known_value_is_left_and_placeholders_stay(text: str) -> None:
     once = whole(text, MATCHERS)
     assert not any(form in once for form in forms(KNOWN))
     # What was glued to a secret may be one too, once the secret is gone.
-    made = PLACEHOLDER.findall(once)
-    assert [one for one in PLACEHOLDER.findall(whole(once, MATCHERS)) if one in made] == made
+    again = iter(PLACEHOLDER.findall(whole(once, MATCHERS)))
+    assert all(made in again for made in PLACEHOLDER.findall(once))
 
 
 def test_a_key_glued_to_a_word_is_found() -> None:
@@ -153,3 +153,45 @@ def test_same_value_same_placeholder_within_a_session() -> None:
 
 def test_secrets_are_not_in_reprs() -> None:
     assert KNOWN not in repr(KnownValue("known", KNOWN))
+
+
+def test_what_a_rule_recognised_is_known_from_then_on() -> None:
+    secret = "ghp_" + "Zb4xQ9aB3dK7" * 3
+    encoded = base64.b64encode(f"x:{secret}".encode()).decode()
+    one = Masker([], Placeholders(b"k" * 32))
+    stream = one.stream()
+    placeholder = one.mask(secret).text
+    assert one.mask(encoded).text == encoded
+    one.remember()
+    assert placeholder in one.mask(encoded).text
+    assert placeholder in one.mask(secret[::-1]).text
+    assert one.suspects(["clean text", encoded]) == {encoded}
+    assert stream.feed(f"{encoded} ") == []
+    assert one.stream().feed(f"{encoded} ")
+
+
+@pytest.mark.parametrize("secret", ["AKIA" + "Q" * 16, "sk-ant-" + "0" * 20])
+def test_what_is_not_secret_enough_is_not_looked_for_elsewhere(secret: str) -> None:
+    one = Masker([], Placeholders(b"k" * 32))
+    assert one.mask(secret).kinds
+    one.remember()
+    assert one.mask(secret[::-1]).kinds == ()
+
+
+def test_the_oldest_values_make_room() -> None:
+    one = Masker([], Placeholders(b"k" * 32))
+    secrets = [f"ghp_{place:02}" + "Zb4xQ9aB3dK7" * 3 for place in range(MOST_LEARNED + 10)]
+    for secret in secrets:
+        one.mask(secret)
+        one.remember()
+    assert one.mask(secrets[-1][::-1]).kinds
+    assert len(one._learned) == MOST_LEARNED
+    assert secrets[9] not in one._learned
+
+
+@given(st.lists(texts, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_what_is_not_suspect_holds_nothing(several: list[str]) -> None:
+    one = masker()
+    suspects = one.suspects(several)
+    assert all(text in suspects or one.mask(text).text == text for text in several)

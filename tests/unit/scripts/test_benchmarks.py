@@ -15,6 +15,7 @@ import pytest
 
 from scripts.benchmarks.client import Client
 from scripts.benchmarks.masking_addon import mask
+from scripts.benchmarks.masking import MaskingCost
 from scripts.benchmarks.measure import Samples, StreamSamples, delays, quantile
 from scripts.benchmarks.payload import new_prompts, resent_conversation
 from scripts.benchmarks.process import cpu_seconds, resident_megabytes, tree
@@ -116,8 +117,9 @@ def test_tables_relate_to_direct_and_to_the_bare_proxy() -> None:
     streams = {name: StreamSamples([time], [time / 2] * 3, time) for name, time in times.items()}
     megabytes = dict.fromkeys(times, 10.4)
     start_ups = {PASSTHROUGH.name: 0.2, GUARD.name: 0.4}
+    masking = MaskingCost(0.002, 0.003, 0.000012, 0.05)
     results = Results(
-        {"1 KB": samples}, streams, start_ups, megabytes, megabytes, 1000, 0.45, {"nginx": "install nginx"}
+        {"1 KB": samples}, streams, start_ups, megabytes, megabytes, 1000, 0.45, {"nginx": "install nginx"}, masking
     )
     text = tables(results)
     assert "### 1 KB (10 requests each)" in text
@@ -126,4 +128,6 @@ def test_tables_relate_to_direct_and_to_the_bare_proxy() -> None:
     assert f"| {GUARD.name} | 3.00 | 1.50 | 1.50 | 8 µs |" in text
     assert f"| {GUARD.name} | 0.40 s | 10 MB | 10 MB |" in text
     assert "| 0.45 s | - | - |" in text
+    assert "| ordinary text, 1 MB at once | 500 MB/s |" in text
+    assert "| a streamed piece of 20 characters | 12.0 µs |" in text
     assert text.endswith("nginx was not measured: install nginx.")
