@@ -108,13 +108,13 @@ class Tally:
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """``value`` with every string masked (object keys too), and the kinds found; the same object when nothing was."""
-    suspects = masker.suspects(list(strings(value)))
-    if not suspects:
-        return value, ()
     kinds: list[str] = []
     if masker.fields is not NO_FIELDS:
         value, named = mask_message_fields(value, masker)
         kinds.extend(named)
+    suspects = masker.suspects(list(strings(value)))
+    if not suspects:
+        return value, tuple(kinds)
 
     def change(text: str) -> str:
         if text not in suspects:

@@ -14,8 +14,8 @@ from itertools import islice
 import pytest
 
 from scripts.benchmarks.client import Client
-from scripts.benchmarks.masking_addon import mask
 from scripts.benchmarks.masking import MaskingCost
+from scripts.benchmarks.masking_addon import mask
 from scripts.benchmarks.measure import Samples, StreamSamples, delays, quantile
 from scripts.benchmarks.payload import new_prompts, resent_conversation
 from scripts.benchmarks.process import cpu_seconds, resident_megabytes, tree
