@@ -10,7 +10,7 @@ import pytest
 
 from ciguard.forge import github, gitlab
 from ciguard.policy.models import ConnectionType
-from ciguard.sandbox.environment import ORDINARY, connection_variables, inherited, write_codex_home
+from ciguard.sandbox.environment import ORDINARY, connection_variables, inherited, proxy_variables, write_codex_home
 
 SECRET = "upstream/credential+5f1e"
 URL = "http://127.0.0.1:4711/claude"
@@ -98,3 +98,11 @@ def test_codex_is_led_there_by_a_configuration_of_its_own(tmp_path: Path) -> Non
         "supports_websockets": False,
     }
     assert configuration["analytics"] == {"enabled": False}
+
+
+def test_programs_find_the_proxy_in_either_case_and_leave_loopback_alone() -> None:
+    variables = proxy_variables(4711, "token")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        assert variables[name] == variables[name.upper()] == "http://ciguard:token@127.0.0.1:4711"
+    assert variables["no_proxy"] == variables["NO_PROXY"] == "localhost,127.0.0.1,::1"
+    assert variables["NODE_USE_ENV_PROXY"] == "1"
