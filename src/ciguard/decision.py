@@ -30,13 +30,30 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Quorum:
+    """``count`` different people out of ``approvers``, each written as in a policy: ``@alice``, ``@acme/dba``, ..."""
+
+    approvers: tuple[str, ...]
+    count: int = 1
+
+    @property
+    def words(self) -> str:
+        """For people: ``2 of @alice, @acme/dba``."""
+        return f"{self.count} of {', '.join(self.approvers)}" if self.approvers else "nobody"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The policy's answer: an action, the summed risk, one reason for each rule that matched, who may approve."""
+    """The policy's answer: an action, the summed risk, one reason for each rule that matched, who may approve.
+
+    What is held is released when every one of ``quorums`` is met; a person counts in each that names them. When there
+    is none, or one is of nobody, nobody can release it.
+    """
 
     action: Action
     risk: int = 0
     reasons: tuple[Reason, ...] = ()
-    approvers: tuple[str, ...] = ()
+    quorums: tuple[Quorum, ...] = ()
 
     @property
     def rules(self) -> tuple[str, ...]:

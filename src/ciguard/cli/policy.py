@@ -196,7 +196,7 @@ def _explanation(policy: Policy, decision: Decision) -> str:
     lines.append(f"thresholds hold at {facts['hold_at']}, block at {facts['block_at']}")
     lines.append(f"decision   {facts['decision']}")
     if facts["decision"] == "hold":
-        lines.append(f"approvers  {', '.join(facts['approvers']) or 'nobody: a hold is a block then'}")
+        lines += [f"approvers  {line}" for line in _approvers(decision)]
     return "\n".join(lines)
 
 
@@ -221,8 +221,14 @@ def _decision_facts(policy: Policy, decision: Decision) -> dict[str, Any]:
         "hold_at": policy.approval.hold_at,
         "block_at": policy.approval.block_at,
         "decision": decision.action.word,
-        "approvers": list(decision.approvers),
+        "approvers": [{"count": quorum.count, "of": list(quorum.approvers)} for quorum in decision.quorums],
     }
+
+
+def _approvers(decision: Decision) -> list[str]:
+    if not all(quorum.approvers for quorum in decision.quorums):
+        return ["nobody: a hold is a block then"]
+    return [quorum.words for quorum in decision.quorums]
 
 
 def _failure(trial: Trial) -> str:

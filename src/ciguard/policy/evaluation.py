@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ciguard.decision import ALLOWED, Action, Decision, Reason
+from ciguard.decision import ALLOWED, Action, Decision, Quorum, Reason
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
 from ciguard.policy.egress import EGRESS, GUARDED_KINDS, egress_refusal
@@ -98,11 +98,33 @@ def concluded(matched: Sequence[Rule], approval: Approval) -> Decision:
     if threshold > asked:
         reasons.append(Reason(RISK, f"The risk is {arithmetic(risks)}, which reaches {name} {bound}."))
     action = max(asked, threshold)
-    approvers: tuple[str, ...] = ()
-    if action is Action.HOLD:
-        named = [name for rule in matched if rule.action is ActionWord.HOLD for name in rule.approvers]
-        approvers = tuple(dict.fromkeys(named)) or approval.approvers
-    return Decision(action, risk, tuple(reasons), approvers)
+    quorums = _quorums(matched, approval, by_risk=threshold is Action.HOLD) if action is Action.HOLD else ()
+    return Decision(action, risk, tuple(reasons), quorums)
+
+
+def _quorums(matched: Sequence[Rule], approval: Approval, *, by_risk: bool) -> tuple[Quorum, ...]:
+    """Everybody who must release a hold: for each rule that holds, and for the risk when it alone would hold.
+
+    All of them, not any: otherwise a policy could loosen what it extends by a rule of its own that matches the same.
+    """
+    general = quorums(approval)
+    asked = [
+        quorums(rule) if rule.approvers is not None or rule.each_of else general
+        for rule in matched
+        if rule.action is ActionWord.HOLD
+    ]
+    if by_risk:
+        asked.append(general)
+    return tuple(dict.fromkeys(quorum for group in asked for quorum in group))
+
+
+def quorums(stated: Rule | Approval) -> tuple[Quorum, ...]:
+    """What ``approvers``, ``count`` and ``each_of`` ask for together; a quorum of nobody when they name nobody.
+
+    An empty list of approvers is nobody, whatever the groups: it may be what was left of a list in a parent.
+    """
+    groups = tuple(Quorum(group) for group in stated.each_of)
+    return groups if stated.approvers is None and groups else (Quorum(stated.approvers or (), stated.count), *groups)
 
 
 def arithmetic(risks: Sequence[int]) -> str:

@@ -164,9 +164,24 @@ class Approval(Section):
 
     hold_at: int = Field(default=60, ge=1, le=NEVER, description="Hold at this risk and above; 101 is never reached.")
     block_at: int = Field(default=90, ge=1, le=NEVER, description="Block at this risk and above; 101 is never reached.")
-    approvers: tuple[Approver, ...] = Field(
-        default=(), description="Who may release what is held, unless the rule says."
+    approvers: tuple[Approver, ...] | None = Field(
+        default=None, description="Who may release what is held, unless the rule says; nobody when absent."
     )
+    count: int = Field(default=1, ge=1, le=20, description="How many different people of approvers must approve.")
+    each_of: tuple[Annotated[tuple[Approver, ...], Field(min_length=1)], ...] = Field(
+        default=(), description="Further groups of approvers: somebody of each must approve as well."
+    )
+    self_approval: bool = Field(
+        default=False,
+        description="Whether the author of the change and the person who started the run may approve.",
+    )
+    without_pull_request: Literal["block", "issue"] = Field(
+        default="block",
+        description="What a hold is when the job runs for no pull request or issue: block refuses, issue opens an "
+        "issue to ask in.",
+    )
+    most_open: int = Field(default=5, ge=1, le=50, description="Requests that may be open at the same time.")
+    most: int = Field(default=20, ge=1, le=500, description="Requests in a session; what is held beyond is refused.")
     timeout: Duration = Field(
         default="30m", description="How long to wait for a verdict before refusing: 90s, 30m, 2h."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -112,8 +112,13 @@ class Rule(Section):
         description="allow only adds the risk; mask hides what text matches; hold asks a human; block refuses.",
     )
     risk: int = Field(default=0, ge=0, le=100, description="Points that the rule adds to the risk of what it matches.")
-    approvers: tuple[Approver, ...] = Field(
-        default=(), description="Who may release what this rule holds; approval.approvers when absent."
+    approvers: tuple[Approver, ...] | None = Field(
+        default=None,
+        description="Who may release what this rule holds; those of approval when neither this nor each_of is there.",
+    )
+    count: int = Field(default=1, ge=1, le=20, description="How many different people of approvers must approve.")
+    each_of: tuple[Annotated[tuple[Approver, ...], Field(min_length=1)], ...] = Field(
+        default=(), description="Further groups of approvers: somebody of each must approve as well."
     )
 
     @model_validator(mode="after")
@@ -131,6 +136,10 @@ class Rule(Section):
                 f"rule {self.id} asks for the name of a tool, which only a tool_call has",
                 "write on: [tool_call], and a second rule for the other kinds",
                 at=("tool", "names"),
+            )
+        if self.count > 1 and not self.approvers:
+            raise refusal(
+                f"rule {self.id} counts approvers and names none", "give it approvers, or remove count", at=("count",)
             )
         if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or self.sql is not None):
             raise refusal(

@@ -145,9 +145,10 @@ VariableName = Annotated[
 Approver = Annotated[
     str,
     Shape(
-        r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*",
+        r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*|role:(?:write|maintain|admin)|codeowners:/\S{0,500}",
         "an approver",
-        'write a user or a team in quotes, for example "@alice" or "@acme/security"',
+        'write a user, a team, a role or the owners of a path in quotes, for example "@alice", "@acme/security", '
+        '"role:maintain" or "codeowners:/db/"',
     ),
 ]
 Duration = Annotated[

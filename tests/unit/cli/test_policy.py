@@ -178,7 +178,7 @@ class TestExplain:
             "hold_at": 60,
             "block_at": 90,
             "decision": "hold",
-            "approvers": [],
+            "approvers": [{"count": 1, "of": []}],
         }
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.approvals.approver import Verdict
-from ciguard.decision import Action, Decision
+from ciguard.decision import Action, Decision, Quorum
 from ciguard.guard.judge import Judge, Notice
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator
@@ -84,7 +84,7 @@ async def test_what_a_human_releases_goes_on(tmp_path: Path) -> None:
     judging = Judging(tmp_path, human)
     judgement = await judging.judge.judge(call("delicate"))
     assert (judgement.decision.action, judgement.refusal) == (Action.HOLD, "")
-    assert [decision.approvers for decision in human.asked] == [("@acme/dba",)]
+    assert [decision.quorums for decision in human.asked] == [(Quorum(("@acme/dba",)),)]
 
 
 async def test_nobody_is_asked_about_the_rest(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciguard.decision import Quorum
+from ciguard.policy.evaluation import quorums
 from ciguard.policy.models import IsolationLevel, Policy
 from tests.unit.policy.sources import loaded, place, refused
 
@@ -17,6 +19,17 @@ LOOSER = [
     ("approval: {timeout: 90s}", "approval: {timeout: 2m}", 3, 21, "2m is longer than the 90s"),
     ("approval: {approvers: ['@a']}", "approval: {approvers: ['@a', '@b']}", 3, 30, "approver @b is not within"),
     ("approval: {approvers: []}", "approval: {approvers: ['@a']}", 3, 24, "allows: none"),
+    ("approval: {count: 2}", "approval: {count: 1}", 3, 19, "1 is less than the 2"),
+    ("approval: {self_approval: false}", "approval: {self_approval: true}", 3, 27, "True is looser than the False"),
+    (
+        "approval: {without_pull_request: block}",
+        "approval: {without_pull_request: issue}",
+        3,
+        34,
+        "issue is looser than the block",
+    ),
+    ("approval: {most_open: 2}", "approval: {most_open: 3}", 3, 23, "3 is higher than the 2"),
+    ("approval: {most: 2}", "approval: {most: 3}", 3, 18, "3 is higher than the 2"),
     ("limits: {refusals_in_a_row: 5}", "limits: {refusals_in_a_row: 6}", 3, 29, "6 is higher than the 5"),
     ("isolation: {require: landlock}", "isolation: {require: user}", 3, 22, "user is weaker than the landlock"),
     ("isolation: {require: none}", "isolation: {require: none, prefer: none}", None, None, ""),
@@ -112,6 +125,17 @@ class TestTightening:
         assert (connection.models, connection.limits.requests) == (("gpt-5-mini",), 2)
         assert connection.limits.output_tokens == 5
         assert [entry.host for entry in policy.egress.allow] == ["x.a.example:443", "b.example"]
+
+    def test_more_people_and_further_groups_may_be_asked_for(self) -> None:
+        policy = composed(
+            "approval: {count: 2, each_of: [['@c']]}", parent="approval: {approvers: ['@a', '@b'], each_of: [['@d']]}"
+        )
+        approval = policy.approval
+        assert (approval.approvers, approval.count, approval.each_of) == (("@a", "@b"), 2, (("@d",), ("@c",)))
+
+    def test_leaving_all_approvers_out_does_not_leave_the_choice_to_a_new_group(self) -> None:
+        policy = composed("approval: {approvers: [], each_of: [['@c']]}", parent="approval: {approvers: ['@a']}")
+        assert Quorum(()) in quorums(policy.approval)
 
     def test_a_preference_weaker_than_the_composed_requirement_rises_with_it(self) -> None:
         policy = composed("isolation: {require: namespace}", parent="isolation: {require: user, prefer: landlock}")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.decision import ALLOWED, Action
+from ciguard.decision import ALLOWED, Action, Quorum
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator, concluded, model_allowed
 from ciguard.policy.models import Approval, Policy
@@ -26,7 +26,7 @@ def rules(*lines: str, more: str = "") -> Policy:
     return loaded("rules:\n" + "\n".join(f"  - {{{line}}}" for line in lines) + "\n" + more)
 
 
-def rule(name: str, *, action: str = "allow", risk: int = 0, approvers: tuple[str, ...] = ()) -> Rule:
+def rule(name: str, *, action: str = "allow", risk: int = 0, approvers: tuple[str, ...] | None = None) -> Rule:
     return Rule(
         id=name,
         on=("prompt",),
@@ -93,7 +93,7 @@ class TestConclusion:
     def test_a_block_threshold_below_the_hold_threshold_blocks(self) -> None:
         assert concluded([rule("a", risk=50)], Approval(hold_at=60, block_at=50)).action is Action.BLOCK
 
-    def test_approvers_are_those_of_the_rules_that_hold(self) -> None:
+    def test_the_approvers_of_each_rule_that_holds_must_agree(self) -> None:
         approval = Approval(approvers=("@boss",))
         decision = concluded(
             [
@@ -103,15 +103,35 @@ class TestConclusion:
             ],
             approval,
         )
-        assert decision.approvers == ("@a", "@b", "@c")
+        assert decision.quorums == (Quorum(("@a", "@b")), Quorum(("@b", "@c")))
 
     @pytest.mark.parametrize("matched", [rule("a", action="hold"), rule("a", risk=70, approvers=("@d",))])
     def test_else_those_of_the_policy(self, matched: Rule) -> None:
-        assert concluded([matched], Approval(approvers=("@boss",))).approvers == ("@boss",)
+        assert concluded([matched], Approval(approvers=("@boss",))).quorums == (Quorum(("@boss",)),)
+
+    def test_a_rule_cannot_take_the_place_of_who_answers_for_the_risk(self) -> None:
+        matched = [rule("a", action="hold", approvers=("@a",)), rule("b", risk=60)]
+        assert concluded(matched, Approval(approvers=("@boss",))).quorums == (Quorum(("@a",)), Quorum(("@boss",)))
+        assert concluded(matched, Approval()).quorums == (Quorum(("@a",)), Quorum(()))
+
+    def test_several_people_and_one_of_each_group(self) -> None:
+        approval = Approval(approvers=("@a", "@b"), count=2, each_of=(("@c",), ("@d", "@e")))
+        assert concluded([rule("a", action="hold")], approval).quorums == (
+            Quorum(("@a", "@b"), 2),
+            Quorum(("@c",)),
+            Quorum(("@d", "@e")),
+        )
+
+    def test_groups_alone_are_enough(self) -> None:
+        assert concluded([rule("a", action="hold")], Approval(each_of=(("@c",),))).quorums == (Quorum(("@c",)),)
+
+    def test_an_empty_list_of_approvers_is_nobody(self) -> None:
+        approval = Approval(approvers=(), each_of=(("@c",),))
+        assert concluded([rule("a", action="hold")], approval).quorums == (Quorum(()), Quorum(("@c",)))
 
     @pytest.mark.parametrize("action", ["allow", "mask", "block"])
     def test_what_is_not_held_has_no_approvers(self, action: str) -> None:
-        assert concluded([rule("a", action=action, approvers=("@a",))], Approval(approvers=("@b",))).approvers == ()
+        assert concluded([rule("a", action=action, approvers=("@a",))], Approval(approvers=("@b",))).quorums == ()
 
     def test_a_rule_without_a_reason_still_says_which_it_is(self) -> None:
         assert concluded([rule("a", action="block")], Approval()).reasons[0].text == "The rule a of the policy matches."

@@ -9,7 +9,7 @@ WRONG = [
     # unknown keys, at the key
     ("rule: []", 2, 1, "unknown key 'rule'", "did you mean rules?"),
     ("approval: {hold: 3}", 2, 12, "unknown key 'hold'", "did you mean hold_at?"),
-    ("approval: {zzz: 3}", 2, 12, "unknown key 'zzz'", "hold_at, block_at, approvers, timeout"),
+    ("approval: {zzz: 3}", 2, 12, "unknown key 'zzz'", "hold_at, block_at, approvers, count, each_of"),
     ("connections:\n  c:\n    typ: anthropic", 4, 5, "unknown key 'typ'", "did you mean type?"),
     (
         "connections: {c: {type: openai, credential: {vault: x}}}",
