@@ -55,6 +55,12 @@ class RecordingFailed(CiguardError):
     exit_code = 74
 
 
+class ApprovalUnavailable(CiguardError):
+    """The policy lets humans release what is held, and the forge cannot be used for asking them."""
+
+    exit_code = 75
+
+
 class SessionStopped(CiguardError):
     """The guard ended the session: too many refusals in a row."""
 

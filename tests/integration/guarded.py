@@ -262,7 +262,7 @@ async def guarded(
         notices: list[Notice] = []
         judge = Judge(
             Evaluator(policy),
-            approver or Nobody(),
+            approver or Nobody("this is a test"),
             recorder,
             policy.limits.refusals_in_a_row,
             on_notice=notices.append,

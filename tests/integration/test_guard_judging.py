@@ -300,7 +300,7 @@ class Slow:
         """Wait until it was asked that often."""
         await until(lambda: self.asked == times)
 
-    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
         """See ``Approver.ask``."""
         self.asked += 1
         await asyncio.Event().wait()

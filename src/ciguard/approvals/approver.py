@@ -20,13 +20,19 @@ class Verdict:
 class Approver(Protocol):
     """Somebody, or something, that can release what the policy holds."""
 
-    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
-        """The verdict on ``subject``, which ``decision`` holds; waits as long as the policy lets it."""
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
+        """The verdict on ``subject``, which ``decision`` holds; waits as long as the policy lets it.
+
+        ``said`` is what the model said just before, masked; empty when it said nothing.
+        """
 
 
 class Nobody:
-    """There is nobody to ask: what is held is refused, and says so."""
+    """There is nobody to ask, and ``why``: what is held is refused, and says so."""
 
-    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
         """See :meth:`Approver.ask`."""
-        return Verdict(released=False, reason="It is held for approval, but there is nobody to ask in this session.")
+        return Verdict(released=False, reason=f"It is held for approval, but there is nobody to ask: {self._why}.")

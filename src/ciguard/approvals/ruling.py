@@ -154,7 +154,8 @@ def decide(request: ApprovalRequest, asked_by: int, seen: Snapshot) -> Ruling:
             case None:
                 continue
             case Unclear(why):
-                objection = why
+                # Machines repeat what others say.
+                objection = why if comment.author.human else ""
             case Instruction(Answer.DENY, reason):
                 objection = _objection_to_denial(asked_by, comment, seen)
                 if not objection and denial is None:

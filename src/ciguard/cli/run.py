@@ -26,7 +26,8 @@ The agent gets no credential: the guard holds it, and the agent talks to the gua
 elsewhere. ANTHROPIC_BASE_URL, OPENAI_BASE_URL, GOOGLE_GEMINI_BASE_URL and the matching keys are set for it.
 
 exit status: the command's own, unless the guard must fail: 64 usage, 69 isolation, 70 guard failure, 71 credential,
-74 recording, 76 stopped after too many refusals, 77 identity, 78 policy, 126 and 127 command cannot be run.
+74 recording, 75 approvals cannot be asked for, 76 stopped after too many refusals, 77 identity, 78 policy, 126 and 127
+command cannot be run.
 """
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -25,18 +26,23 @@ from ciguard.forge.environment import (
 )
 from ciguard.forge.job import ChangeRequest, Forge, Job
 
+T = TypeVar("T")
+
 PUBLIC_ISSUER = "https://token.actions.githubusercontent.com"
 """Signs the tokens of jobs on github.com; enterprises and GitHub Enterprise Server have issuers of their own."""
 
+TOKEN_VARIABLES = ("CIGUARD_GITHUB_TOKEN", "GITHUB_TOKEN")
+"""Where the guard finds its token for the API; the first that is set counts."""
+
 CREDENTIAL_VARIABLES = frozenset(
     {
+        *TOKEN_VARIABLES,
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         "ACTIONS_ID_TOKEN_REQUEST_URL",
         "ACTIONS_RUNTIME_TOKEN",
         "GH_ENTERPRISE_TOKEN",
         "GH_TOKEN",
         "GITHUB_ENTERPRISE_TOKEN",
-        "GITHUB_TOKEN",
     }
 )
 """Variables whose values let a process act as the job: secrets, masked wherever they appear."""
@@ -56,6 +62,9 @@ services and the files through which a step changes later steps. Those are no se
 
 CHANGE_EVENTS = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_target"})
 """Events whose payload describes a whole pull request."""
+
+ISSUE_EVENTS = frozenset({"issue_comment", "issues"})
+"""Events about an issue, or about a pull request as one."""
 
 EVENT_LIMIT = 32 * 1024 * 1024
 """Bytes of the event payload; GitHub delivers at most 25 MB."""
@@ -94,6 +103,14 @@ class _Event(msgspec.Struct):
     pull_request: _PullRequest
 
 
+class _Issue(msgspec.Struct):
+    number: int
+
+
+class _IssueEvent(msgspec.Struct):
+    issue: _Issue
+
+
 def job(environ: Mapping[str, str]) -> Job:
     """The job that ``environ`` and the event payload at ``GITHUB_EVENT_PATH`` describe.
 
@@ -116,10 +133,33 @@ def job(environ: Mapping[str, str]) -> Job:
         run_url=f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}",
         server_url=server,
         change=_change(environ) if event in CHANGE_EVENTS else None,
+        issue=_issue(environ) if event in ISSUE_EVENTS else None,
     )
 
 
 def _change(environ: Mapping[str, str]) -> ChangeRequest:
+    pull = _event(environ, _Event, "a pull request").pull_request
+    shapes = (COMMIT.fullmatch(pull.base.sha), COMMIT.fullmatch(pull.head.sha), REF.fullmatch(pull.base.ref))
+    if pull.number < 1 or not all(shapes):
+        raise IdentityRefused("the pull request in the event payload is malformed", BROKEN_ENVIRONMENT)
+    return ChangeRequest(
+        number=pull.number,
+        base_ref=pull.base.ref,
+        base_sha=pull.base.sha,
+        head_sha=pull.head.sha,
+        # A deleted fork is null in the payload.
+        from_fork=pull.head.repo is None or pull.head.repo.id != pull.base.repo.id,
+    )
+
+
+def _issue(environ: Mapping[str, str]) -> int:
+    number = _event(environ, _IssueEvent, "an issue").issue.number
+    if number < 1:
+        raise IdentityRefused("the issue in the event payload is malformed", BROKEN_ENVIRONMENT)
+    return number
+
+
+def _event(environ: Mapping[str, str], kind: type[T], what: str) -> T:
     place = environ.get("GITHUB_EVENT_PATH", "")
     if not place:
         raise IdentityRefused("the job's environment has no GITHUB_EVENT_PATH", BROKEN_ENVIRONMENT)
@@ -133,22 +173,11 @@ def _change(environ: Mapping[str, str]) -> ChangeRequest:
     if len(content) > EVENT_LIMIT:
         raise IdentityRefused("the event payload at GITHUB_EVENT_PATH is too large", BROKEN_ENVIRONMENT)
     try:
-        pull = msgspec.json.decode(content, type=_Event).pull_request
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise IdentityRefused(
-            "the event payload at GITHUB_EVENT_PATH does not describe a pull request", BROKEN_ENVIRONMENT
+            f"the event payload at GITHUB_EVENT_PATH does not describe {what}", BROKEN_ENVIRONMENT
         ) from error
-    shapes = (COMMIT.fullmatch(pull.base.sha), COMMIT.fullmatch(pull.head.sha), REF.fullmatch(pull.base.ref))
-    if pull.number < 1 or not all(shapes):
-        raise IdentityRefused("the pull request in the event payload is malformed", BROKEN_ENVIRONMENT)
-    return ChangeRequest(
-        number=pull.number,
-        base_ref=pull.base.ref,
-        base_sha=pull.base.sha,
-        head_sha=pull.head.sha,
-        # A deleted fork is null in the payload.
-        from_fork=pull.head.repo is None or pull.head.repo.id != pull.base.repo.id,
-    )
 
 
 def identity_token(environ: Mapping[str, str], audience: str) -> str:
@@ -176,3 +205,8 @@ def identity_token(environ: Mapping[str, str], audience: str) -> str:
         "the runner's token service answered without a token",
         "run the job again; if it stays, look at the forge's status page",
     )
+
+
+def approval_token(environ: Mapping[str, str]) -> str:
+    """The token that the guard uses the forge's API with; empty when there is none."""
+    return next((value for name in TOKEN_VARIABLES if (value := environ.get(name, "").strip())), "")

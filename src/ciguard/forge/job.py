@@ -44,7 +44,8 @@ class Job:
     actor           login that started the run          login that started the job
     ==============  ==================================  =====================================
 
-    ``change`` is None when the job runs for no change request.
+    ``change`` is None when the job runs for no change request. ``issue`` is the number of the issue, or of the pull
+    request, that an event about an issue or a comment is about.
     """
 
     forge: Forge
@@ -58,3 +59,4 @@ class Job:
     run_url: str
     server_url: str
     change: ChangeRequest | None
+    issue: int | None = None

@@ -75,6 +75,7 @@ class Exchange:
         self._recorder = guarding.recorder
         self._seq = -1
         self._tally = Tally()
+        self._said = ""
         self.begun = False
 
     @property
@@ -326,7 +327,7 @@ class Exchange:
             reason = Reason("ciguard:unreadable-call", item.problem)
             judgement = Judgement(Decision(Action.BLOCK, reasons=(reason,)), f"It cannot be judged: {item.problem}.")
         else:
-            judgement = await self._guarding.judge.judge(operation)
+            judgement = await self._guarding.judge.judge(operation, self._said)
             item.input, rules = self._mask_by_rules(item.input, OperationKind.TOOL_CALL)
             item.kinds = (*item.kinds, *rules)
         recorded = Operation(operation.kind, {**operation.body, "input": item.input}, operation.connection)
@@ -348,6 +349,7 @@ class Exchange:
         if text != item.text:
             item.replace(text)
         self._guarding.intake.heard(text, self._connection.name)
+        self._said = text
 
     def _text_result(self, text: str, part: str) -> Result:
         return Result(ResultKind.RESPONSE_TEXT, {"text": text, "part": part}, self._connection.name)

@@ -58,8 +58,8 @@ class Judge:
         self._on_notice = on_notice
         self._on_stop = on_stop
 
-    async def judge(self, subject: Operation | Result) -> Judgement:
-        """The judgement on ``subject``, whose body is masked."""
+    async def judge(self, subject: Operation | Result, said: str = "") -> Judgement:
+        """The judgement on ``subject``, whose body is masked; ``said`` is what the model said just before it."""
         if self.stopped:
             reason = Reason("ciguard:session-stopped", self.stopped)
             return Judgement(Decision(Action.BLOCK, reasons=(reason,)), self.stopped)
@@ -70,7 +70,7 @@ class Judge:
             case Action.BLOCK:
                 return Judgement(decision, f"It is blocked by {_because(decision)}")
             case Action.HOLD:
-                verdict = await self._approver.ask(subject, decision)
+                verdict = await self._approver.ask(subject, decision, said)
                 return Judgement(decision, "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}")
             case _:
                 return Judgement(decision)

@@ -10,17 +10,18 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciguard import __version__
-from ciguard.approvals.approver import Nobody
+from ciguard.codecs.answer import object_of
 from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
+from ciguard.guard.approvals import Masking, open_approvals
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.egress.proxy import EgressProxy
@@ -28,17 +29,18 @@ from ciguard.guard.egress.trust import session_trust
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
+from ciguard.guard.mask_rules import mask_by_rules
 from ciguard.guard.masking import session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
 from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json
+from ciguard.operation import Json, Operation, Result
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
 from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
-from ciguard.policy.trust import BaseCommit, source_for
+from ciguard.policy.trust import BaseCommit, PolicyOrigin, source_for
 from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
@@ -73,6 +75,7 @@ class Plan:
     environ: Mapping[str, str]
     cwd: Path
     base: BaseCommit | None
+    codeowners: str
 
     @property
     def credential_variables(self) -> frozenset[str]:
@@ -146,7 +149,30 @@ def plan(
     base = source if isinstance(source, BaseCommit) else None
     recipients = policy.audit.recipients
     encrypt = encryption(recipients) if recipients else None
-    return Plan(policy, source.describe(), identity, connections, known, signers, encrypt, environ, workspace, base)
+    return Plan(
+        policy,
+        source.describe(),
+        identity,
+        connections,
+        known,
+        signers,
+        encrypt,
+        environ,
+        workspace,
+        base,
+        _codeowners(source, policy),
+    )
+
+
+def _codeowners(source: PolicyOrigin, policy: Policy) -> str:
+    """The CODEOWNERS file from where the policy is, when the policy asks owners of paths; empty without one."""
+    from ciguard.approvals.codeowners import PLACES
+
+    if any(name.startswith("codeowners:") for name in policy.approvers()):
+        for place in PLACES:
+            with suppress(FileNotFoundError):
+                return source.read(place)
+    return ""
 
 
 def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
@@ -322,9 +348,21 @@ async def _guard(
     def over(words: str) -> None:
         fail(SessionStopped(words, "raise the limit in the policy if the work needs it"))
 
+    evaluator = Evaluator(plan.policy)
+
+    def hidden(subject: Operation | Result) -> Operation | Result:
+        shown, _ = mask_by_rules(dict(subject.body), {subject.kind}, subject.connection, evaluator, placeholders)
+        return replace(subject, body=object_of(shown))
+
+    masking = Masking(hidden, mask)
+    try:
+        approvals = await open_approvals(plan, sandbox.way, session, argv, recorder, masking)
+    except CiguardError as error:
+        recorder.finish(mask(error.cause), _sign(plan))
+        raise
     judge = Judge(
-        Evaluator(plan.policy),
-        Nobody(),
+        evaluator,
+        approvals.approver,
         recorder,
         plan.policy.limits.refusals_in_a_row,
         on_notice=announce,
@@ -351,7 +389,8 @@ async def _guard(
                 asyncio.get_running_loop().call_later(seconds(wall_time), over, words)
             exited = await agent.wait(on_exceeded=over)
     except CiguardError as error:
-        recorder.finish(masker.mask(error.cause).text, _sign(plan))
+        await approvals.close(mask(error.cause))
+        recorder.finish(mask(error.cause), _sign(plan))
         raise
     if judge.stopped:
         failures.append(
@@ -365,6 +404,7 @@ async def _guard(
     recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
+    await approvals.close(outcome)
     recorder.finish(outcome, _sign(plan))
     return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level)
 

@@ -468,6 +468,12 @@ class Policy(Section):
             placed += [(("connections", name, "rules", index), rule) for index, rule in enumerate(connection.rules)]
         return placed
 
+    def approvers(self) -> frozenset[str]:
+        """Everybody whom the policy names as approver anywhere."""
+        asking: list[Approval | Rule] = [self.approval, *(rule for _, rule in self.placed_rules())]
+        lists = [names for stated in asking for names in (stated.approvers or (), *stated.each_of)]
+        return frozenset(name for names in lists for name in names)
+
     @cached_property
     def text(self) -> str:
         """The policy as YAML with every default spelled out, without its examples; the same for equal policies."""

@@ -46,6 +46,13 @@ def code_span(text: str, limit: int) -> str:
     return f"{fence}{space}{shown}{space}{fence}"
 
 
+def code_block(text: str) -> str:
+    """``text`` as it is, visible, as a code block of Markdown that nothing in it ends."""
+    shown = visible(text)
+    fence = "`" * max(_longest_run(shown) + 1, 3)
+    return f"{fence}text\n{shown}\n{fence}"
+
+
 def prose(text: str, limit: int) -> str:
     """A sentence for Markdown: as it is when it holds plain words only, else as a code span."""
     shown = excerpt(text, limit)

@@ -146,6 +146,14 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             total = sum(count for _, count in event["times"])
             what = f"{_number(total, 'time')}, of {_number(len(event['times']), 'command')}, decided as the first time"
             return Entry(event, frozenset(), _title(event, "commands repeated", what), "")
+        case EventType.APPROVAL_REQUESTED:
+            who = "; and ".join(f"{quorum['count']} of {', '.join(quorum['approvers'])}" for quorum in event["quorums"])
+            title = _title(event, "asked", f"{event['approval']} on {event['place']}", Tone.WARNING)
+            return Entry(event, frozenset({Kind.HELD}), title, f"{who}, until {event['expires']}")
+        case EventType.VERDICT:
+            tone = Tone.GOOD if event["outcome"] == "released" else Tone.BAD
+            title = _title(event, event["outcome"], f"{event['approval']} after {event['waited_ms'] // 1000} s", tone)
+            return Entry(event, frozenset({Kind.HELD}), title, event["reason"])
         case EventType.SESSION_STOPPED:
             return Entry(event, frozenset(), _title(event, "session stopped", "", Tone.BAD), event["reason"])
         case _:

@@ -31,6 +31,8 @@ class EventType(StrEnum):
     COMMANDS_REPEATED = "commands_repeated"
     PROTECTED_FILES = "protected_files"
     ORIGINAL = "original"
+    APPROVAL_REQUESTED = "approval_requested"
+    VERDICT = "verdict"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -235,6 +237,55 @@ class Original(_Record):
     commitment: Digest
 
 
+class QuorumFacts(_Record):
+    """``count`` different people out of ``approvers`` must approve; each is written as in the policy."""
+
+    count: Count
+    approvers: list[str]
+
+
+class ApprovalRequested(_Record):
+    """Humans are about to be asked; ``place`` is where, and nobody is asked beyond ``expires``."""
+
+    approval: str
+    digest: str
+    subject: str
+    connection: str
+    body: Digest
+    place: str
+    head: str
+    quorums: list[QuorumFacts]
+    expires: str
+
+    def __post_init__(self) -> None:
+        if self.subject not in (*OperationKind, *ResultKind):
+            raise ValueError("this is no kind of operation or result")
+
+
+class EvidenceFacts(_Record):
+    """A comment that counted: the forge's ids, its text's digest, and the digests of the answers that it rests on."""
+
+    comment: int
+    account: int
+    login: str
+    role: str
+    created: str
+    body: Digest
+    answers: list[Digest]
+
+
+class Verdict(_Record):
+    """What became of a request for approval."""
+
+    approval: str
+    outcome: Literal["released", "denied", "expired", "withdrawn"]
+    reason: str
+    comment: int | None
+    waited_ms: Count
+    evidence: list[EvidenceFacts]
+    discounted: Count
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -287,6 +338,8 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.COMMANDS_REPEATED: CommandsRepeated,
     EventType.PROTECTED_FILES: ProtectedFiles,
     EventType.ORIGINAL: Original,
+    EventType.APPROVAL_REQUESTED: ApprovalRequested,
+    EventType.VERDICT: Verdict,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

@@ -6,6 +6,7 @@ from ciguard.operation import Operation, OperationKind
 
 
 async def test_nobody_releases_nothing_and_says_so() -> None:
-    verdict = await Nobody().ask(Operation(OperationKind.PROMPT, {"texts": ["x"]}), Decision(Action.HOLD))
+    operation = Operation(OperationKind.PROMPT, {"texts": ["x"]})
+    verdict = await Nobody("the forge is away").ask(operation, Decision(Action.HOLD), "")
     assert verdict.released is False
-    assert "nobody to ask" in verdict.reason
+    assert "nobody to ask: the forge is away." in verdict.reason

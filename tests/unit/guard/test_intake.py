@@ -63,7 +63,12 @@ class TakingIn:
         notices: list[Notice] = []
         stops: list[None] = []
         judge = Judge(
-            evaluator, Nobody(), self.recorder, 1000, on_notice=notices.append, on_stop=lambda: stops.append(None)
+            evaluator,
+            Nobody("this is a test"),
+            self.recorder,
+            1000,
+            on_notice=notices.append,
+            on_stop=lambda: stops.append(None),
         )
         self.intake = Intake(masker, placeholders, judge, self.recorder)
 

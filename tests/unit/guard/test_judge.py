@@ -31,7 +31,7 @@ class Human:
         self._releases = releases
         self.asked: list[Decision] = []
 
-    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
         """See ``Approver.ask``."""
         self.asked.append(decision)
         return Verdict(self._releases, "@alice has seen it.")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from ciguard.operation import Json
-from ciguard.report.summary import MAX_BYTES, _only_inert, render
+from ciguard.report.markdown import _only_inert
+from ciguard.report.summary import MAX_BYTES, render
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
 from tests.unit.session import sample

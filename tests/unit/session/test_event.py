@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.operation import OperationKind
+from ciguard.operation import OperationKind, ResultKind
 from ciguard.session.event import FIELDS, EventType, check_fields
 from tests.unit.session.sample import STARTED
 
@@ -62,6 +62,7 @@ def test_fields_of_the_right_shape_pass(event: EventType, fields: dict[str, Any]
         (EventType.OPERATION, {**OPERATION, "masked": {"k": -1}}, "masked"),
         (EventType.OPERATION, {**OPERATION, "decision": {"action": "permit", "risk": 0, "reasons": []}}, "permit"),
         (EventType.REQUEST, {**REQUEST, "parts": {"base": None, "keep": 0, "add": [["messages"]]}}, "add"),
+        (EventType.APPROVAL_REQUESTED, {"subject": "dance"}, "approval"),
         (EventType.REQUEST, {**REQUEST, "parts": {"base": 1.5, "keep": 0, "add": []}}, "base"),
     ],
 )
@@ -100,6 +101,36 @@ VALID: dict[EventType, dict[str, Any]] = {
     },
     EventType.PROTECTED_FILES: {"when": "after", "done": "reported", "paths": [".github"], "more": 1},
     EventType.ORIGINAL: {"placeholder": "[ciguard-masked:k:0123456789ab]", "commitment": DIGEST},
+    EventType.APPROVAL_REQUESTED: {
+        "approval": "3f9a2c.1",
+        "digest": "0" * 24,
+        "subject": "tool_call",
+        "connection": "claude",
+        "body": DIGEST,
+        "place": "github.com/acme/shop#7",
+        "head": "c" * 40,
+        "quorums": [{"count": 1, "approvers": ["@acme/dba"]}],
+        "expires": "2026-11-02T10:00:00Z",
+    },
+    EventType.VERDICT: {
+        "approval": "3f9a2c.1",
+        "outcome": "released",
+        "reason": "It was approved by @bob.",
+        "comment": 100,
+        "waited_ms": 61_000,
+        "evidence": [
+            {
+                "comment": 101,
+                "account": 1002,
+                "login": "bob",
+                "role": "maintain",
+                "created": "2026-11-02T09:31:00Z",
+                "body": DIGEST,
+                "answers": [DIGEST],
+            }
+        ],
+        "discounted": 1,
+    },
     EventType.AGENT_EXITED: {"status": 0, "signal": ""},
     EventType.SESSION_STOPPED: {"reason": ""},
     EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},
@@ -133,3 +164,11 @@ def test_nothing_that_is_not_json_or_is_a_fraction_passes_anywhere(event: EventT
     for fields in changed:
         with pytest.raises(ValueError, match=r"."):
             check_fields(event, fields)
+
+
+def test_what_is_held_has_a_known_kind() -> None:
+    asked = VALID[EventType.APPROVAL_REQUESTED]
+    for kind in (*OperationKind, *ResultKind):
+        check_fields(EventType.APPROVAL_REQUESTED, {**asked, "subject": kind.value})
+    with pytest.raises(ValueError, match="no kind"):
+        check_fields(EventType.APPROVAL_REQUESTED, {**asked, "subject": "dance"})

@@ -1,0 +1,206 @@
+"""Asking the humans of a forge: the :class:`~ciguard.approvals.approver.Approver` of a session that has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from ciguard.approvals.approver import Verdict
+from ciguard.approvals.person import Panel, Roster, panels
+from ciguard.approvals.request import ApprovalRequest, Run, request_digest
+from ciguard.approvals.ruling import Denied, Evidence, Expired, Pending, Released, Ruling, Withdrawn
+from ciguard.approvals.waiting import Clock, Question, Texts
+from ciguard.codecs.document import dump
+from ciguard.decision import Decision
+from ciguard.forge.thread import ForgeTrouble, Thread
+from ciguard.operation import Json, Operation, Result
+from ciguard.session.event import EventType
+from ciguard.session.recorder import Recorder
+
+LONGEST_REASON = 500
+"""Characters of a reviewer's reason that the agent is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session asks: the thread, its name, the commit it points at, and whose approval counts for nothing."""
+
+    thread: Thread
+    name: str
+    head: str
+    excluded: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a request may wait, and how many there may be at the same time and in all."""
+
+    timeout: timedelta
+    most_open: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the thread shows it. ``subject`` is masked all through."""
+
+    request: ApprovalRequest
+    subject: Operation | Result
+    decision: Decision
+    said: str
+    body: str
+    seq: int
+    head: str
+
+
+class ForgeApprover:
+    """Asks in the thread of one place. ``texts`` makes the texts for a request; ``mask`` hides what rules hide."""
+
+    def __init__(
+        self,
+        place: Callable[[], Awaitable[Place]],
+        run: Run,
+        roster: Roster,
+        limits: Limits,
+        clock: Clock,
+        recorder: Recorder,
+        *,
+        mask: Callable[[Operation | Result], Operation | Result],
+        mask_text: Callable[[str], str],
+        texts: Callable[[Asked], Texts],
+    ) -> None:
+        self._place = place
+        self._run = run
+        self._roster = roster
+        self._limits = limits
+        self._clock = clock
+        self._recorder = recorder
+        self._mask = mask
+        self._mask_text = mask_text
+        self._texts = texts
+        self._asked = 0
+        self._open = 0
+        self._own: set[int] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
+        """See Approver. What is asked is bound to ``subject`` as it is; people see it with what rules hide masked."""
+        asked = panels(decision.quorums, self._roster)
+        if refusal := self._refusal(asked):
+            return Verdict(released=False, reason=refusal)
+        self._asked += 1
+        self._open += 1
+        number = f"{self._run.session[:6]}.{self._asked}"
+        try:
+            try:
+                place = await self._place()
+            except ForgeTrouble as trouble:
+                return Verdict(released=False, reason=f"It is held for approval, but nobody could be asked: {trouble}.")
+            run = replace(self._run, place=place.name, head=place.head)
+            began = self._clock.now()
+            request = ApprovalRequest(
+                id=number,
+                digest=request_digest(subject, run, number),
+                head=place.head,
+                expires=began + self._limits.timeout,
+                panels=asked,
+                excluded=place.excluded,
+            )
+            return await self._answered(self._announced(request, place, subject, decision, said), place, began)
+        finally:
+            self._open -= 1
+
+    async def close(self) -> None:
+        """Wait until the comments of the requests that were decided are up to date."""
+        await asyncio.gather(*self._closing)
+
+    def _refusal(self, asked: Sequence[Panel]) -> str:
+        """Why nobody can be asked; empty when somebody can."""
+        if not asked or not all(panel.electors for panel in asked):
+            return "It is held for approval, but the policy names nobody who may approve it."
+        if self._open >= self._limits.most_open:
+            return f"It is held for approval, but {self._open} requests are open already: wait for their answers."
+        if self._asked >= self._limits.most:
+            return f"It is held for approval, but this session has asked {self._asked} times already, which is all."
+        return ""
+
+    def _announced(
+        self, request: ApprovalRequest, place: Place, subject: Operation | Result, decision: Decision, said: str
+    ) -> Asked:
+        """The request, once it is in the log. Its comment can then name the log's head."""
+        shown = self._mask(subject)
+        body = self._recorder.store(dump(dict(shown.body)))
+        seq = self._recorder.record(
+            EventType.APPROVAL_REQUESTED,
+            approval=request.id,
+            digest=request.digest,
+            subject=subject.kind.value,
+            connection=subject.connection,
+            body=body,
+            place=place.name,
+            head=place.head,
+            quorums=[{"count": quorum.count, "approvers": list(quorum.approvers)} for quorum in decision.quorums],
+            expires=_spelt(request.expires),
+        )
+        return Asked(request, shown, decision, said, body, seq, self._recorder.head)
+
+    async def _answered(self, asked: Asked, place: Place, began: datetime) -> Verdict:
+        question = Question(asked.request, place.thread, self._clock, self._texts(asked), self._own)
+        ruling = Ruling(Withdrawn("The agent no longer waits for it."))
+        try:
+            ruling = await question.answer()
+        finally:
+            # In the log before anything goes on, and also when nobody waits any more.
+            verdict = self._verdict(ruling)
+            self._recorder.record(
+                EventType.VERDICT,
+                approval=asked.request.id,
+                outcome=type(ruling.outcome).__name__.lower(),
+                reason=verdict.reason,
+                comment=question.comment,
+                waited_ms=round((self._clock.now() - began).total_seconds() * 1000),
+                evidence=[_facts(evidence) for evidence in _evidence(ruling)],
+                discounted=len(ruling.discounted),
+            )
+            closing = asyncio.create_task(question.close(ruling))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        return verdict
+
+    def _verdict(self, ruling: Ruling) -> Verdict:
+        match ruling.outcome:
+            case Released(approvals):
+                names = ", ".join(f"@{approval.login}" for approval in approvals)
+                return Verdict(released=True, reason=f"It was approved by {names}.")
+            case Denied(denial, reason):
+                given = f": {self._mask_text(reason)[:LONGEST_REASON]}" if reason else "."
+                return Verdict(released=False, reason=f"It was held for approval and denied by @{denial.login}{given}")
+            case Withdrawn(why):
+                return Verdict(released=False, reason=f"It was held for approval. {why}")
+            case Expired() | Pending():
+                minutes = self._limits.timeout.total_seconds() / 60
+                return Verdict(
+                    released=False, reason=f"It was held for approval and nobody decided within {minutes:g} minutes."
+                )
+
+
+def _evidence(ruling: Ruling) -> Sequence[Evidence]:
+    return [ruling.outcome.denial] if isinstance(ruling.outcome, Denied) else ruling.approvals
+
+
+def _facts(evidence: Evidence) -> dict[str, Json]:
+    return {
+        "comment": evidence.comment,
+        "account": evidence.account,
+        "login": evidence.login,
+        "role": evidence.role.word,
+        "created": _spelt(evidence.created),
+        "body": evidence.body,
+        "answers": list(evidence.answers),
+    }
+
+
+def _spelt(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,197 @@
+"""GitHub's API over PyGithub's requester: credentials, limits and broken answers become values or ForgeTrouble.
+
+Sources: GitHub's "Rate limits for the REST API" (primary limits: ``x-ratelimit-*``; secondary limits: 403 or 429, with
+``retry-after`` or not) and "Best practices for using the REST API" (conditional requests: a 304 costs nothing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from ciguard.forge.thread import ForgeTrouble, Freshness
+from ciguard.operation import Json
+
+if TYPE_CHECKING:
+    from github.Requester import Requester
+
+WORKERS = 4
+"""Requests that may be under way at the same time."""
+
+TIMEOUT = 10
+"""Seconds for a connection, and for each piece of an answer."""
+
+WHOLE_TIMEOUT = 60.0
+"""Seconds for a whole answer."""
+
+SECONDARY_WAIT = 60.0
+"""Seconds to wait at a secondary limit that does not say how long; GitHub asks for at least a minute."""
+
+PAGE = 100
+MOST_PAGES = 50
+"""A thread with more pages is trouble, never cut short in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its JSON, the SHA-256 in hex of its bytes, and whether it names a next page."""
+
+    value: Any
+    digest: str
+    more: bool = False
+    etag: str = ""
+
+
+class GitHubApi:
+    """The API at ``url`` as whoever ``token`` stands for. Every method raises ForgeTrouble.
+
+    A requester of PyGithub serves one thread: it keeps the request that it is about in itself.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._pool = ThreadPoolExecutor(WORKERS, "github")
+        self._local = threading.local()
+        self._known: dict[str, Answer] = {}
+
+    def close(self) -> None:
+        """Start nothing more; what is under way ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def get(self, path: str) -> Answer:
+        """``GET path``, answered anew."""
+        return await self._call("GET", path)
+
+    async def send(self, verb: str, path: str, body: Json) -> Answer:
+        """``verb path`` with a JSON body."""
+        return await self._call(verb, path, body=body)
+
+    async def pages(self, path: str, query: str, freshness: Freshness) -> Sequence[Answer]:
+        """Every page of a list.
+
+        A page is the last when it is not full and names no next one: an unchanged page may come without the news that
+        another follows it.
+        """
+        found: list[Answer] = []
+        for number in range(1, MOST_PAGES + 1):
+            answer = await self._page(f"{path}?per_page={PAGE}&page={number}{query}", freshness)
+            if not isinstance(answer.value, list):
+                raise ForgeTrouble("GitHub answered with something that is not a list")
+            found.append(answer)
+            if len(answer.value) < PAGE and not answer.more:
+                return found
+        raise ForgeTrouble(f"the thread has more than {MOST_PAGES} pages of comments")
+
+    async def graphql(self, query: str, variables: Mapping[str, Json]) -> Answer:
+        """The answer to a GraphQL query. What it does not find is null in it, and no trouble."""
+        answer = await self._call("POST", "graphql", body={"query": query, "variables": dict(variables)})
+        match answer.value:
+            case {"data": dict()} if all(_not_found(error) for error in answer.value.get("errors", [])):
+                return answer
+        raise ForgeTrouble("GitHub did not answer the query about edits")
+
+    async def _page(self, path: str, freshness: Freshness) -> Answer:
+        known = self._known.get(path) if freshness is Freshness.UNLESS_UNCHANGED else None
+        answer = await self._call("GET", path, known=known)
+        self._known[path] = answer
+        return answer
+
+    async def _call(self, verb: str, path: str, *, body: Json = None, known: Answer | None = None) -> Answer:
+        headers = {"If-None-Match": known.etag} if known and known.etag else {}
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(WHOLE_TIMEOUT):
+                status, received, text = await loop.run_in_executor(self._pool, self._ask, verb, path, headers, body)
+        except TimeoutError:
+            raise ForgeTrouble("GitHub takes too long to answer") from None
+        if status == 304 and known:
+            return known
+        if not 200 <= status < 300:
+            raise _trouble(status, received, text)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            raise ForgeTrouble("GitHub answered with something that is not JSON", status=status) from None
+        more = 'rel="next"' in received.get("link", "")
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return Answer(value, digest, more, received.get("etag", ""))
+
+    def _ask(self, verb: str, path: str, headers: dict[str, str], body: Json) -> tuple[int, dict[str, Any], str]:
+        import requests
+
+        requester = self._requester()
+        url = requester.graphql_url if path == "graphql" else path
+        try:
+            return requester.requestJson(verb, url, headers=headers, input=body)
+        except requests.RequestException as error:
+            raise ForgeTrouble(f"GitHub cannot be reached: {type(error).__name__}") from None
+        except (RuntimeError, AssertionError):
+            # What PyGithub raises when an answer leads to another host or protocol.
+            raise ForgeTrouble("GitHub sent the request somewhere else") from None
+
+    def _requester(self) -> Requester:
+        from github import Auth, Github
+
+        if not hasattr(self._local, "requester"):
+            client = Github(
+                auth=Auth.Token(self._token),
+                base_url=self._url,
+                user_agent="ciguard",
+                timeout=TIMEOUT,
+                retry=0,
+                seconds_between_requests=None,
+                seconds_between_writes=None,
+            )
+            self._local.requester = client.requester
+        requester: Requester = self._local.requester
+        return requester
+
+
+def _not_found(error: Any) -> bool:
+    return isinstance(error, dict) and error.get("type") == "NOT_FOUND"
+
+
+def _trouble(status: int, headers: Mapping[str, str], text: str) -> ForgeTrouble:
+    wait = _wait(status, headers, text)
+    match status:
+        case 401:
+            why = "GitHub does not accept the token"
+        case 403 | 429 if wait:
+            why = "GitHub's rate limit is reached"
+        case 403:
+            why = "the token lacks a permission"
+        case 404:
+            why = "GitHub has nothing there, or hides it from the token"
+        case _ if status >= 500:
+            why = "GitHub has trouble of its own"
+        case _:
+            why = "GitHub refused the request"
+    return ForgeTrouble(f"{why} (status {status})", status=status, wait=wait)
+
+
+def _wait(status: int, headers: Mapping[str, str], text: str) -> float:
+    """Seconds that GitHub wants to be left alone for; 0 when no limit is reached."""
+    if status not in (403, 429):
+        return 0.0
+    if (after := headers.get("retry-after", "")).isdecimal():
+        return float(after)
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        # Counted on GitHub's own clock: this machine's may be off.
+        return max(float(reset) - _date(headers), 1.0)
+    return SECONDARY_WAIT if status == 429 or "rate limit" in text.lower() else 0.0
+
+
+def _date(headers: Mapping[str, str]) -> float:
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        raise ForgeTrouble("GitHub's rate limit is reached", wait=SECONDARY_WAIT) from None

@@ -1,0 +1,162 @@
+"""Getting ready to ask on GitHub, before the agent starts: the place, the people, and what the token may do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from ciguard.approvals.asking import Place
+from ciguard.approvals.clock import SteadyClock
+from ciguard.approvals.codeowners import owners
+from ciguard.approvals.person import AtLeast, Elector, Person, Role, Team
+from ciguard.approvals.waiting import Clock, OutOfTime, patiently
+from ciguard.errors import ApprovalUnavailable
+from ciguard.forge.environment import URL
+from ciguard.forge.github_api import GitHubApi
+from ciguard.forge.github_thread import GitHubThread, find_issue, find_users, open_issue, team_exists
+from ciguard.forge.job import Job
+from ciguard.forge.thread import ForgeTrouble
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(minutes=1)
+"""How long trouble of GitHub's may last at the start of a session."""
+
+AUTHOR = "its author opened this thread, and a change is not approved by who asked for it"
+ACTOR = "its author started this run, and a run is not approved by who started it"
+
+NEEDS = (
+    "give the job's token these permissions, in the workflow:\n"
+    "permissions:\n"
+    "  contents: read\n"
+    "  id-token: write\n"
+    "  issues: write\n"
+    "  pull-requests: write"
+)
+
+
+def api_of(environ: Mapping[str, str], token: str) -> GitHubApi:
+    """The API that the job's environment names; ApprovalUnavailable when that is no address to send a token to."""
+    url = environ.get("GITHUB_API_URL", "")
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not URL.fullmatch(url) or not (parts.scheme == "https" or local):
+        raise ApprovalUnavailable(
+            "GITHUB_API_URL is not the https address of GitHub's API",
+            "run ciguard in a step of a GitHub job, which sets it",
+        )
+    return GitHubApi(url, token)
+
+
+async def prepared(call: Callable[[], Awaitable[T]], what: str, remedy: str, clock: Clock) -> T:
+    """The result of ``call``; ApprovalUnavailable when GitHub refuses it, or is in trouble for long."""
+
+    async def checked() -> T:
+        try:
+            return await call()
+        except ForgeTrouble as trouble:
+            if trouble.status in (401, 403, 404, 410, 422) and not trouble.wait:
+                raise ApprovalUnavailable(f"{what}: {trouble}", remedy) from None
+            raise
+
+    try:
+        return await patiently(checked, clock, clock.now() + PATIENCE)
+    except OutOfTime as trouble:
+        raise ApprovalUnavailable(f"{what}: {trouble}", "run the job again when GitHub is well") from None
+
+
+class GitHubDesk:
+    """What a session needs to ask on GitHub, as ``job`` has it. Everything raises ApprovalUnavailable with a remedy."""
+
+    def __init__(self, api: GitHubApi, job: Job, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+        self._api = api
+        self._job = job
+        self._environ = environ
+        self._clock = clock or SteadyClock()
+        self._server = urlsplit(job.server_url).hostname or ""
+
+    async def roster(self, names: Iterable[str], codeowners: str) -> dict[str, tuple[Elector, ...]]:
+        """What each approver of the policy stands for; ``codeowners`` is the base branch's file of that name."""
+        found: dict[str, tuple[Elector, ...]] = {}
+        for name in sorted(names):
+            if name.startswith("codeowners:"):
+                path = name.removeprefix("codeowners:")
+                owned_by = [owner for owner in owners(codeowners, path) if owner.startswith("@")]
+                if not owned_by:
+                    raise ApprovalUnavailable(
+                        f"the policy asks the owners of {path}, and CODEOWNERS on the base branch names none",
+                        "name users or teams for it there, or other approvers in the policy",
+                    )
+                found[name] = tuple([await self._elector(owner) for owner in owned_by])
+            else:
+                found[name] = (await self._elector(name),)
+        return found
+
+    async def _elector(self, name: str) -> Elector:
+        if name.startswith("role:"):
+            return AtLeast(Role[name.removeprefix("role:").upper()])
+        login = name.removeprefix("@")
+        if "/" in login:
+            await prepared(
+                lambda: team_exists(self._api, login),
+                f"the policy names the team {name}, which the guard's token cannot read",
+                "give the action a github-token that may read the organisation's members, or name people or a role",
+                self._clock,
+            )
+            return Team(login)
+        ids = await prepared(
+            lambda: find_users(self._api, [login]),
+            f"the policy names {name}, whom GitHub does not find",
+            "correct the name in the policy",
+            self._clock,
+        )
+        return Person(login, ids[login])
+
+    async def place(self, *, actor: str, self_approval: bool) -> Place | None:
+        """The pull request or issue that the job runs for, if any. ``actor`` is the account id in the job's token."""
+        number = self._job.change.number if self._job.change else self._job.issue
+        if number is None:
+            return None
+        issue = await prepared(
+            lambda: find_issue(self._api, self._job.repository, number),
+            f"the guard's token cannot read number {number} of {self._job.repository}",
+            NEEDS,
+            self._clock,
+        )
+        excluded = () if self_approval else (*await self.actors(actor), (issue.author, AUTHOR))
+        thread = GitHubThread(self._api, self._job.repository, number, pull=issue.pull)
+        if self._job.change:
+            # The commit that the run is about, even when the pull request has moved on since.
+            return Place(thread, self._name(number), self._job.change.head_sha, excluded)
+        head = await prepared(thread.head, "the guard's token cannot read the pull request", NEEDS, self._clock)
+        return Place(thread, self._name(number), head, excluded)
+
+    async def new_place(self, title: str, body: str, *, actor: str, self_approval: bool) -> Place:
+        """A new issue to ask in."""
+        excluded = () if self_approval else await self.actors(actor)
+        number = await prepared(
+            lambda: open_issue(self._api, self._job.repository, title, body),
+            "the guard's token cannot open an issue",
+            NEEDS,
+            self._clock,
+        )
+        return Place(
+            GitHubThread(self._api, self._job.repository, number, pull=False), self._name(number), "", excluded
+        )
+
+    async def actors(self, claimed: str) -> tuple[tuple[int, str], ...]:
+        """Who started the run: by the token, by the environment, and who started it again."""
+        ids = {int(known) for known in (claimed, self._environ.get("GITHUB_ACTOR_ID", "")) if known.isdecimal()}
+        logins = {self._job.actor, self._environ.get("GITHUB_TRIGGERING_ACTOR", "")} - {""}
+        found = await prepared(
+            lambda: find_users(self._api, sorted(logins)),
+            "GitHub does not find who started the run",
+            "set approval.self_approval if it does not matter",
+            self._clock,
+        )
+        return tuple((account, ACTOR) for account in sorted(ids | set(found.values())))
+
+    def _name(self, number: int) -> str:
+        return f"{self._server}/{self._job.repository}#{number}"

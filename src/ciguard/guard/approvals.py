@@ -1,0 +1,204 @@
+"""Approvals of one session: whom to ask and where, and the note that introduces the session there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ciguard.approvals.approver import Approver, Nobody
+from ciguard.forge.job import Forge, Job
+from ciguard.operation import Operation, Result
+from ciguard.sandbox.levels import Way
+from ciguard.session.recorder import Recorder
+
+if TYPE_CHECKING:
+    from ciguard.approvals.asking import ForgeApprover, Place
+    from ciguard.forge.github_api import GitHubApi
+    from ciguard.forge.github_desk import GitHubDesk
+    from ciguard.forge.thread import Posted
+    from ciguard.guard.session import Plan
+    from ciguard.report.approval_comment import Asker, Note
+
+PATIENCE = timedelta(seconds=15)
+"""How long trouble of the forge's may keep the session's note from being brought up to date at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """What must not be seen in the thread: of an operation or result, what rules hide; of a text, every secret."""
+
+    subject: Callable[[Operation | Result], Operation | Result]
+    text: Callable[[str], str]
+
+
+class Approvals:
+    """Who is asked in a session, and what is to be brought to an end with it."""
+
+    def __init__(self, approver: Approver) -> None:
+        self.approver = approver
+
+    async def close(self, outcome: str) -> None:
+        """The session ended; ``outcome`` says how."""
+
+
+class ForgeApprovals(Approvals):
+    """Approvals on a forge. The note of the session is brought up to date at its end, if the forge lets it."""
+
+    def __init__(
+        self, approver: ForgeApprover, api: GitHubApi, place: Place | None, note: Note, recorder: Recorder
+    ) -> None:
+        super().__init__(approver)
+        self._forge = approver
+        self._api = api
+        self._place = place
+        self._note = note
+        self._recorder = recorder
+        self._posted: Posted | None = None
+
+    async def announce(self) -> None:
+        """Write the note, before the agent starts: it also shows that the token may write there."""
+        from ciguard.approvals.clock import SteadyClock
+        from ciguard.forge.github_desk import NEEDS, prepared
+        from ciguard.report.approval_comment import session_note
+
+        if self._place:
+            thread, text = self._place.thread, session_note(self._note)
+            what = f"the guard's token cannot comment on {self._place.name}"
+            self._posted = await prepared(lambda: thread.post(text), what, NEEDS, SteadyClock())
+
+    async def close(self, outcome: str) -> None:
+        """See Approvals."""
+        from ciguard.approvals.clock import SteadyClock
+        from ciguard.approvals.waiting import OutOfTime, patiently
+        from ciguard.report.approval_comment import session_note
+
+        await self._forge.close()
+        if self._place and self._posted:
+            counts = self._recorder.counts
+            told = f"{counts.operations}, {counts.held} held, {counts.blocked} blocked, {counts.masked} values masked"
+            text = session_note(replace(self._note, outcome=outcome, counts=told, head=self._recorder.head))
+            thread, posted, clock = self._place.thread, self._posted, SteadyClock()
+            # The note is for people; what counts is in the record.
+            with suppress(OutOfTime):
+                await patiently(lambda: thread.edit(posted.id, text), clock, clock.now() + PATIENCE)
+        self._api.close()
+
+
+async def open_approvals(
+    plan: Plan, way: Way, session: str, argv: tuple[str, ...], recorder: Recorder, masking: Masking
+) -> Approvals:
+    """Whoever can be asked in this session. Raises ApprovalUnavailable where the policy asks for what cannot be had."""
+    job = plan.identity.job
+    if job is None:
+        return _nobody("this is no job of a forge")
+    if job.forge is not Forge.GITHUB:
+        return _nobody("this version asks on GitHub only")
+    if not plan.policy.approvers():
+        return _nobody("the policy names no approvers")
+    from ciguard.forge.github import approval_token
+
+    token = approval_token(plan.environ)
+    if not token:
+        return _nobody("the guard has no token for the forge; give the action its input github-token")
+    return await _on_github(plan, way, job, token, session, argv, recorder, masking)
+
+
+def _nobody(why: str) -> Approvals:
+    return Approvals(Nobody(why))
+
+
+async def _on_github(
+    plan: Plan,
+    way: Way,
+    job: Job,
+    token: str,
+    session: str,
+    argv: tuple[str, ...],
+    recorder: Recorder,
+    masking: Masking,
+) -> Approvals:
+    from ciguard.approvals.asking import ForgeApprover, Limits
+    from ciguard.approvals.clock import SteadyClock
+    from ciguard.approvals.request import Run
+    from ciguard.forge.github_desk import GitHubDesk, api_of
+    from ciguard.report.approval_comment import ApprovalTexts, Asker
+
+    policy = plan.policy.approval
+    api = api_of(plan.environ, token)
+    try:
+        desk = GitHubDesk(api, job, plan.environ)
+        actor = str(plan.identity.claims.get("actor_id", ""))
+        place = await desk.place(actor=actor, self_approval=policy.self_approval)
+        if place is None and policy.without_pull_request == "block":
+            api.close()
+            return _nobody("the job runs for no pull request, and the policy opens no issue to ask in")
+        roster = await desk.roster(plan.policy.approvers(), plan.codeowners)
+        head = place.head if place and place.head else job.sha
+        asker = Asker(shlex.join(masking.text(word) for word in argv), session, job.run_url, head, job.actor)
+        approver = ForgeApprover(
+            _Opening(desk, place, asker, actor, self_approval=policy.self_approval).place,
+            Run(session, "", job.run_id, job.run_attempt, "", plan.policy.digest),
+            roster,
+            Limits(timedelta(seconds=policy.timeout_seconds), policy.most_open, policy.most),
+            SteadyClock(),
+            recorder,
+            mask=masking.subject,
+            mask_text=masking.text,
+            texts=lambda asked: ApprovalTexts(asked, asker),
+        )
+        approvals = ForgeApprovals(approver, api, place, _note(plan, way, asker), recorder)
+        await approvals.announce()
+    except BaseException:
+        api.close()
+        raise
+    return approvals
+
+
+class _Opening:
+    """The place to ask in: the one that there is, or an issue that is opened when it is first needed."""
+
+    def __init__(self, desk: GitHubDesk, place: Place | None, asker: Asker, actor: str, *, self_approval: bool) -> None:
+        import asyncio
+
+        self._desk = desk
+        self._place = place
+        self._asker = asker
+        self._actor = actor
+        self._self_approval = self_approval
+        self._lock = asyncio.Lock()
+
+    async def place(self) -> Place:
+        from ciguard.errors import ApprovalUnavailable
+        from ciguard.forge.thread import ForgeTrouble
+
+        async with self._lock:
+            if self._place is None:
+                title = f"ciguard: approval for run {self._asker.run_url.rpartition('/runs/')[2].partition('/')[0]}"
+                try:
+                    self._place = await self._desk.new_place(
+                        title,
+                        "A guarded agent asks here what it may do. The run was started for no pull request.",
+                        actor=self._actor,
+                        self_approval=self._self_approval,
+                    )
+                except ApprovalUnavailable as error:
+                    raise ForgeTrouble(error.cause) from None
+            return self._place
+
+
+def _note(plan: Plan, way: Way, asker: Asker) -> Note:
+    from ciguard.report.approval_comment import Note
+
+    return Note(
+        asker=asker,
+        policy=plan.policy.digest,
+        source=plan.source,
+        isolation=way.level.value,
+        limits=way.limits,
+        issuer=plan.identity.issuer,
+        signing_keys=tuple(signer.key.keyid for signer in plan.signers),
+    )

@@ -1,0 +1,104 @@
+"""What the guard writes into the thread of a pull request: requests for approval, short answers, one note per session.
+
+What the agent wants is shown whole where that fits, in a code block that nothing in it ends, with characters that do
+not show spelt out. Where it does not fit, the comment says how much is missing and names the digest of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ciguard.approvals.asking import Asked
+from ciguard.approvals.ruling import Discounted, Ruling
+from ciguard.report.content import content_of
+from ciguard.report.inert import visible
+from ciguard.report.markdown import template
+
+MOST_SHOWN = 24_000
+"""Characters of the content that a comment shows; GitHub takes comments of at most 65,536."""
+
+TAIL = 6_000
+"""Characters of these that are its end, where it is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: the agent's command line, masked, and the job's run, commit and actor; empty where unknown."""
+
+    agent: str
+    session: str
+    run_url: str
+    commit: str
+    actor: str
+
+
+class ApprovalTexts:
+    """The texts about one request; see :class:`~ciguard.approvals.waiting.Texts`."""
+
+    def __init__(self, asked: Asked, asker: Asker) -> None:
+        self._asked = asked
+        self._asker = asker
+
+    def asking(self, ruling: Ruling) -> str:
+        """The request's comment, as ``ruling`` has it."""
+        asked = self._asked
+        content = content_of(asked.subject.kind, dict(asked.subject.body))
+        text = visible(content.text)
+        return template("approval.md.jinja").render(
+            state=type(ruling.outcome).__name__.lower(),
+            outcome=ruling.outcome,
+            approvals=ruling.approvals,
+            asked=asked,
+            asker=self._asker,
+            kind=asked.subject.kind.value.replace("_", " "),
+            title=content.title,
+            content=shortened(text),
+            hidden=max(len(text) - MOST_SHOWN, 0),
+            length=len(text),
+            expires=clock_time(asked.request.expires),
+            times=[clock_time(approval.created) for approval in ruling.approvals],
+        )
+
+    def reply(self, discounted: Discounted) -> str:
+        """The short answer to a comment that does not count."""
+        return template("approval_reply.md.jinja").render(
+            login=f"@{discounted.login}", why=discounted.why, request=self._asked.request.id
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the one note of a session says. ``signing_keys`` is empty when the session will not be signed.
+
+    ``counts`` are words for the operations so far and ``outcome`` is how the session ended; empty while it runs.
+    """
+
+    asker: Asker
+    policy: str
+    source: str
+    isolation: str
+    limits: tuple[str, ...]
+    issuer: str
+    signing_keys: tuple[str, ...] = ()
+    counts: str = ""
+    outcome: str = ""
+    head: str = ""
+
+
+def session_note(note: Note) -> str:
+    """The comment that introduces a session and, later, says how it ended."""
+    return template("session_note.md.jinja").render(note=note)
+
+
+def shortened(text: str) -> str:
+    """``text``, or its beginning and its end with a line between that says what is missing."""
+    if len(text) <= MOST_SHOWN:
+        return text
+    missing = len(text) - MOST_SHOWN
+    return f"{text[: MOST_SHOWN - TAIL]}\n[... {missing} characters are not shown here ...]\n{text[-TAIL:]}"
+
+
+def clock_time(moment: datetime) -> str:
+    """A time for people: UTC, to the second."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

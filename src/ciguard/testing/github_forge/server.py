@@ -1,0 +1,390 @@
+"""The stand-in GitHub over HTTP: routes, tokens, pages, ETags, rate limits and faults."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from ciguard.operation import Json
+from ciguard.testing.github_forge.answers import Answers
+from ciguard.testing.github_forge.graphql import UnknownFieldError, answer
+from ciguard.testing.github_forge.state import ACTIONS_BOT, MOST_CHARACTERS, ROLES, State, Token, User
+
+REACTIONS = ("+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was answered; ``counted`` when it took from the rate limit."""
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    status: int
+    counted: bool
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong with the next ``times`` requests whose method and path match ``pattern``.
+
+    ``status`` 0 hangs up without an answer; None answers as usual, after ``delay`` seconds.
+    """
+
+    pattern: str
+    times: int
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = '{"message": "Server Error"}'
+    delay: float = 0.0
+
+
+class Refusal(Exception):
+    """An error of the API."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    body: Any
+    token: Token
+
+
+class GitHubForge(State):
+    """The forge; a context manager that serves while it is entered.
+
+    ``token`` is that of a job: it writes comments and reads no teams. ``calls`` holds what was asked, ``surprises``
+    what no such API has, ``faults`` what is to go wrong next. ``limit`` requests are free in each hour.
+    """
+
+    def __init__(self, repository: str = "acme/shop", *, limit: int = 1000) -> None:
+        super().__init__(repository)
+        self.token = f"ghs_{secrets.token_hex(18)}"
+        self.tokens = {self.token: Token(self.user(ACTIONS_BOT))}
+        self.calls: list[Call] = []
+        self.surprises: list[str] = []
+        self.faults: list[Fault] = []
+        self.limit = limit
+        self.used = 0
+        self.resets = int(time.time()) + 3600
+        self._lock = threading.RLock()
+
+    @property
+    def url(self) -> str:
+        """The address of the REST API, while it is entered; GraphQL is at ``/graphql`` below it."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def counted(self) -> int:
+        """How many requests took from the rate limit."""
+        return sum(call.counted for call in self.calls)
+
+    def issue_token(self, login: str, *, writes: bool = True, reads_teams: bool = False) -> str:
+        """A further token that speaks for ``login``."""
+        token = f"ghp_{secrets.token_hex(18)}"
+        self.tokens[token] = Token(self.user(login), writes, reads_teams)
+        return token
+
+    def fail(
+        self,
+        times: int = 1,
+        *,
+        status: int | None = 502,
+        pattern: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: str = '{"message": "Server Error"}',
+        delay: float = 0.0,
+    ) -> None:
+        """Let the next ``times`` requests that match ``pattern`` (``GET /repos/...``) go wrong; see Fault."""
+        self.faults.append(Fault(pattern, times, status, headers or {}, body, delay))
+
+    def __enter__(self) -> Self:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="forge", daemon=True
+        )
+        self._thread.start()
+        self._answers = Answers(self, self.url)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def handle(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes] | None:
+        """Answer a request: status, headers, body; None to hang up."""
+        parts = urlsplit(target)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        fault = self._fault(f"{method} {parts.path}")
+        if fault and fault.delay:
+            time.sleep(fault.delay)
+        with self._lock:
+            if fault and fault.status is not None:
+                self.calls.append(Call(method, parts.path, query, fault.status, counted=True))
+                return (fault.status, dict(fault.headers), fault.body.encode()) if fault.status else None
+            status, extra, value = self._answered(method, parts.path, query, headers, body)
+            raw = json.dumps(value).encode()
+            etag = f'W/"{hashlib.sha256(raw).hexdigest()}"'
+            if method == "GET" and status == 200:
+                extra["etag"] = etag
+                if headers.get("if-none-match") == etag:
+                    status, raw = 304, b""
+            counted = status != 304
+            self.used += counted
+            self.calls.append(Call(method, parts.path, query, status, counted))
+            return status, {**self._limits(), **extra}, raw
+
+    def _fault(self, request: str) -> Fault | None:
+        with self._lock:
+            found = next((one for one in self.faults if one.times > 0 and re.search(one.pattern, request)), None)
+            if found:
+                found.times -= 1
+            return found
+
+    def _limits(self) -> dict[str, str]:
+        return {
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-remaining": str(max(self.limit - self.used, 0)),
+            "x-ratelimit-used": str(self.used),
+            "x-ratelimit-reset": str(self.resets),
+            "x-ratelimit-resource": "core",
+            "date": format_datetime(self.now(), usegmt=True),
+        }
+
+    def _answered(
+        self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], Json]:
+        try:
+            if not headers.get("user-agent"):
+                raise Refusal(403, "Request forbidden by administrative rules: a User-Agent is needed")
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            token = self.tokens.get(given) if scheme.lower() in ("token", "bearer") else None
+            if token is None:
+                raise Refusal(401, "Bad credentials")
+            if self.used >= self.limit:
+                raise Refusal(403, "API rate limit exceeded for installation.")
+            value = json.loads(body) if body else None
+            return self._routed(_Request(method, path, query, value, token))
+        except Refusal as refusal:
+            status, message = refusal.status, str(refusal)
+        except json.JSONDecodeError:
+            status, message = 400, "Problems parsing JSON"
+        return status, {}, {"message": message, "documentation_url": "https://docs.example.com", "status": str(status)}
+
+    def _routed(self, request: _Request) -> tuple[int, dict[str, str], Json]:
+        for method, pattern, serve in self._routes():
+            found = re.fullmatch(pattern, request.path)
+            if found and method == request.method:
+                if method != "GET" and request.path != "/graphql" and not request.token.writes:
+                    raise Refusal(403, "Resource not accessible by integration")
+                return serve(request, *found.groups())
+        self.surprises.append(f"{request.method} {request.path}")
+        raise Refusal(404, "Not Found")
+
+    def _routes(self) -> list[tuple[str, str, Callable[..., tuple[int, dict[str, str], Json]]]]:
+        here = re.escape(f"/repos/{self.repository}")
+        return [
+            ("GET", rf"{here}/issues/(\d+)/comments", self._list_comments),
+            ("POST", rf"{here}/issues/(\d+)/comments", self._post_comment),
+            ("PATCH", rf"{here}/issues/comments/(\d+)", self._edit_comment),
+            ("POST", rf"{here}/issues/comments/(\d+)/reactions", self._react),
+            ("POST", rf"{here}/issues", self._open_issue),
+            ("GET", rf"{here}/issues/(\d+)", self._get_issue),
+            ("GET", rf"{here}/pulls/(\d+)", self._get_pull),
+            ("POST", rf"{here}/pulls/(\d+)/requested_reviewers", self._request_reviewers),
+            ("GET", rf"{here}/collaborators/([^/]+)/permission", self._get_permission),
+            ("GET", r"/orgs/([^/]+)/teams/([^/]+)", self._get_team),
+            ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", self._get_membership),
+            ("GET", r"/users/([^/]+)", self._get_user),
+            ("POST", r"/graphql", self._graphql),
+        ]
+
+    def _list_comments(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        self._issue(number)
+        _known(request.query, "per_page", "page", "since")
+        size = min(int(request.query.get("per_page", ["30"])[0]), 100)
+        page = int(request.query.get("page", ["1"])[0])
+        since = request.query.get("since", ["0001-01-01T00:00:00Z"])[0]
+        found = [one for one in self.comments(int(number)) if one.updated >= datetime.fromisoformat(since)]
+        shown = found[(page - 1) * size : page * size]
+        extra = {}
+        if page * size < len(found):
+            rest = "".join(f"&{name}={value[0]}" for name, value in request.query.items() if name != "page")
+            extra["link"] = f'<{self.url}{request.path}?page={page + 1}{rest}>; rel="next"'
+        return 200, extra, [self._answers.comment(comment) for comment in shown]
+
+    def _post_comment(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        self._issue(number)
+        body = _text(request, "body")
+        identifier = self.comment(int(number), request.token.user.login, body)
+        return 201, {}, self._answers.comment(self.thread[identifier])
+
+    def _edit_comment(self, request: _Request, identifier: str) -> tuple[int, dict[str, str], Json]:
+        comment = self.thread.get(int(identifier))
+        if comment is None:
+            raise Refusal(404, "Not Found")
+        self.edit(comment.id, request.token.user.login, _text(request, "body"))
+        return 200, {}, self._answers.comment(comment)
+
+    def _react(self, request: _Request, identifier: str) -> tuple[int, dict[str, str], Json]:
+        comment = self.thread.get(int(identifier))
+        if comment is None:
+            raise Refusal(404, "Not Found")
+        content = _text(request, "content")
+        if content not in REACTIONS:
+            raise Refusal(422, "Validation Failed")
+        if (request.token.user, content) not in comment.reactions:
+            comment.reactions.append((request.token.user, content))
+        return 201, {}, self._answers.reaction(request.token.user, content)
+
+    def _open_issue(self, request: _Request) -> tuple[int, dict[str, str], Json]:
+        issue = self.open_issue(request.token.user.login, _text(request, "title", "body"), request.body.get("body", ""))
+        return 201, {}, self._answers.issue(issue)
+
+    def _get_issue(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        self._issue(number)
+        return 200, {}, self._answers.issue(self.issues[int(number)])
+
+    def _get_pull(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        self._issue(number)
+        if not self.issues[int(number)].head:
+            raise Refusal(404, "Not Found")
+        return 200, {}, self._answers.pull_request(self.issues[int(number)])
+
+    def _request_reviewers(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        self._issue(number)
+        issue = self.issues[int(number)]
+        if request.body.get("team_reviewers"):
+            raise Refusal(422, "Could not resolve to a node with the global id")
+        for login in request.body["reviewers"]:
+            user = self.users.get(login.lower())
+            if user is None or user == issue.author or self.roles[login.lower()] == "none":
+                raise Refusal(422, "Reviews may only be requested from collaborators.")
+            if user not in issue.reviewers:
+                issue.reviewers.append(user)
+        return 201, {}, self._answers.simple_pull_request(issue)
+
+    def _get_permission(self, request: _Request, login: str) -> tuple[int, dict[str, str], Json]:
+        if ROLES.index(self.roles[request.token.user.login.lower()]) < ROLES.index("write"):
+            raise Refusal(403, "Must have push access to view collaborator permission.")
+        return 200, {}, self._answers.permission(self._account(login))
+
+    def _get_team(self, request: _Request, organisation: str, slug: str) -> tuple[int, dict[str, str], Json]:
+        return 200, {}, self._answers.team(self._team(request, organisation, slug))
+
+    def _get_membership(
+        self, request: _Request, organisation: str, slug: str, login: str
+    ) -> tuple[int, dict[str, str], Json]:
+        team = self._team(request, organisation, slug)
+        if login.lower() not in self.teams[team]:
+            raise Refusal(404, "Not Found")
+        return 200, {}, self._answers.membership(team, login)
+
+    def _get_user(self, request: _Request, login: str) -> tuple[int, dict[str, str], Json]:
+        return 200, {}, self._answers.public_user(self._account(login))
+
+    def _graphql(self, request: _Request) -> tuple[int, dict[str, str], Json]:
+        try:
+            return 200, {}, answer(self, request.body["query"], request.body["variables"])
+        except UnknownFieldError as error:
+            self.surprises.append(str(error))
+            return 200, {}, {"errors": [{"type": "undefinedField", "message": str(error)}]}
+
+    def _issue(self, number: str) -> None:
+        if int(number) not in self.issues:
+            raise Refusal(404, "Not Found")
+
+    def _account(self, login: str) -> User:
+        if login.lower() not in self.users:
+            raise Refusal(404, "Not Found")
+        return self.user(login)
+
+    def _team(self, request: _Request, organisation: str, slug: str) -> str:
+        name = f"{organisation}/{slug}"
+        # To who may not see a team, GitHub says that there is none; to a job's token, that it may not.
+        if not request.token.reads_teams:
+            raise Refusal(403, "Resource not accessible by integration")
+        if name not in self.teams:
+            raise Refusal(404, "Not Found")
+        return name
+
+
+def _known(query: Mapping[str, list[str]], *names: str) -> None:
+    if unknown := set(query) - set(names):
+        raise Refusal(422, f"unknown parameters: {', '.join(sorted(unknown))}")
+
+
+def _text(request: _Request, name: str, *others: str) -> str:
+    value = request.body
+    if not isinstance(value, dict) or not set(value) <= {name, *others} or not isinstance(value.get(name), str):
+        raise Refusal(422, "Validation Failed")
+    text: str = value[name]
+    if not text.strip() or len(text) > MOST_CHARACTERS:
+        raise Refusal(422, f"{name} is too long (maximum is {MOST_CHARACTERS} characters) or empty")
+    return text
+
+
+def _handler(forge: GitHubForge) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 30
+
+        def handle(self) -> None:
+            # A client that has read enough hangs up; that is its right.
+            with contextlib.suppress(ConnectionError):
+                super().handle()
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answered = forge.handle(self.command, self.path, headers, body)
+            if answered is None:
+                self.close_connection = True
+                return
+            status, extra, raw = answered
+            self.send_response_only(status)
+            for name, value in {"content-type": "application/json; charset=utf-8", **extra}.items():
+                self.send_header(name, value)
+            if status != 304:
+                self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def do_POST(self) -> None:
+            self.answer()
+
+        def do_PATCH(self) -> None:
+            self.answer()
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Keep quiet: what was asked is in ``calls``."""
+
+    return Handler

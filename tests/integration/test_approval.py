@@ -1,0 +1,321 @@
+"""A held operation, from the agent to a reviewer's comment and back; only the forge and the model are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ciguard
+from ciguard.session.reading import open_session
+from ciguard.session.step import Outcome
+from ciguard.session.verification import verify
+from ciguard.testing.github_forge import GitHubForge
+from ciguard.testing.github_forge.state import ACTIONS_BOT
+from ciguard.testing.github_job import PullRequest, github_job
+from ciguard.testing.issuer import Issuer
+from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Text
+from tests.integration.guarded import CREDENTIAL, until
+
+SOURCE = str(Path(ciguard.__file__).parents[1])
+POLICY = """\
+version: 1
+isolation: {{require: none}}
+identity:
+  issuers: [{issuer}]
+  allow: [{{repository: acme/shop}}]
+connections:
+  claude: {{type: anthropic, credential: {{env: UPSTREAM_KEY}}, upstream: "{model}"}}
+rules:
+  - {{id: no-deploy, on: [tool_call], text: {{keywords: [deploy]}}, action: hold, reason: Deploying is for people.}}
+  - {{id: hide, on: [tool_call], text: {{regex: ['customer-[0-9]+']}}, action: mask}}
+approval: {approval}
+"""
+COMMAND = "echo deploy customer-4711 > deployed; echo done"
+
+
+@dataclass
+class Running:
+    """A session in a job, and the forge that it asks on."""
+
+    forge: GitHubForge
+    folder: Path
+    process: asyncio.subprocess.Process
+    heard: list[str] = field(default_factory=list)
+
+    async def reference(self) -> str:
+        """What an answer must name, once the request is posted."""
+        found = re.search(r"/ciguard approve (\S+)", (await self.request()).body)
+        assert found
+        return found[1]
+
+    async def request(self) -> Any:
+        """The comment that asks."""
+        await until(lambda: self.asking() or self.process.returncode is not None)
+        if not self.asking():
+            pytest.fail((await self.ended())[1])
+        return self.asking()[0]
+
+    def asking(self) -> list[Any]:
+        """The comments that ask."""
+        return [comment for comment in self.forge.written_by(ACTIONS_BOT) if "What the agent wants" in comment.body]
+
+    async def ended(self) -> tuple[int, str]:
+        """Exit status and error output."""
+        async with asyncio.timeout(60):
+            _, errors = await self.process.communicate()
+        assert self.process.returncode is not None
+        assert b"Traceback" not in errors, errors.decode()
+        assert self.forge.surprises == []
+        return self.process.returncode, errors.decode()
+
+    def events(self, kind: str) -> list[Any]:
+        """The events of a type in the record, which must verify."""
+        directory = self.folder / "session"
+        assert [step.name for step in verify(directory).steps if step.outcome is Outcome.FAILED] == []
+        return [event for event in open_session(directory).events if event["type"] == kind]
+
+    @property
+    def deployed(self) -> bool:
+        """Whether the held command ran."""
+        return (self.folder / "shop" / "deployed").exists()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = {f"GIT_{who}_{what}": "dev@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **identity}
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def script(heard: list[str]) -> Callable[[Conversation], Sequence[Block]]:
+    """What the model says: it tries to deploy, and then says that it is done."""
+
+    def answer(conversation: Conversation) -> Sequence[Block]:
+        heard.extend(result.text for result in conversation.tool_results)
+        if conversation.tool_results:
+            return [Text("Done.")]
+        refused = [text for text in conversation.texts if "[ciguard]" in text] if hasattr(conversation, "texts") else []
+        if refused:
+            return [Text("Then not.")]
+        return [Text("All tests pass, so I ship it."), Call("Bash", {"command": COMMAND, "description": "ship"})]
+
+    return answer
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    approval: str = '{approvers: ["@acme/security"]}',
+    *,
+    event: str = "pull_request",
+    files: dict[str, str] | None = None,
+    prepare: Callable[[GitHubForge], object] = id,
+    agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
+) -> AsyncIterator[Running]:
+    """A session in a job for pull request 7 of alice's, or for none."""
+    heard: list[str] = []
+    with GitHubForge() as forge, Issuer() as issuer:
+        async with LoopbackModel(script(heard), api_keys=[CREDENTIAL]) as model:
+            shop = folder / "shop"
+            shop.mkdir()
+            (shop / ".ciguard.yml").write_text(POLICY.format(issuer=issuer.url, model=model.url, approval=approval))
+            for name, text in (files or {}).items():
+                (shop / name).write_text(text)
+            git(shop, "init", "--quiet", "--initial-branch=main")
+            git(shop, "add", "--all")
+            git(shop, "commit", "--quiet", "--message=base")
+            base = git(shop, "rev-parse", "HEAD")
+            git(shop, "commit", "--quiet", "--allow-empty", "--message=change")
+            head = git(shop, "rev-parse", "HEAD")
+            forge.add_user("bob", role="maintain")
+            forge.add_user("carol", role="write")
+            forge.add_team("acme/security", "bob", "alice")
+            forge.open_pull_request(7, author="alice", head=head)
+            token = forge.issue_token(ACTIONS_BOT, reads_teams=True)
+            prepare(forge)
+            pull = PullRequest(base_sha=base, head_sha=head) if event == "pull_request" else None
+            with github_job(issuer, folder, event=event, sha=head, pull_request=pull) as job:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "ciguard", "run", "--session-dir", str(folder / "session"), "--", *agent),
+                    cwd=shop,
+                    env={
+                        **job.environ,
+                        "PATH": os.environ["PATH"],
+                        "HOME": str(folder),
+                        "PYTHONPATH": SOURCE,
+                        "UPSTREAM_KEY": CREDENTIAL,
+                        "GITHUB_API_URL": forge.url,
+                        "CIGUARD_GITHUB_TOKEN": token,
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+                try:
+                    yield Running(forge, folder, process, heard)
+                finally:
+                    if process.returncode is None:
+                        process.kill()
+                        await process.wait()
+            assert token not in "".join(comment.body for comment in forge.thread.values())
+
+
+async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as session:
+        request = await session.request()
+        assert "echo deploy [ciguard-masked:hide:" in request.body
+        assert "customer-4711" not in request.body
+        assert "All tests pass, so I ship it." in request.body
+        assert "@acme/security" in request.body
+        assert not session.deployed
+        answer = session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert session.deployed
+        assert session.heard == ["done\n"]
+        assert "Approved by @bob (maintain)" in request.body
+        assert [content for _, content in session.forge.thread[answer].reactions] == ["+1"]
+        (asked,), (verdict,) = session.events("approval_requested"), session.events("verdict")
+        assert (asked["place"], asked["quorums"]) == (
+            "github.com/acme/shop#7",
+            [{"count": 1, "approvers": ["@acme/security"]}],
+        )
+        assert (verdict["outcome"], verdict["comment"], verdict["reason"]) == (
+            "released",
+            request.id,
+            "It was approved by @bob.",
+        )
+        (evidence,) = verdict["evidence"]
+        assert (evidence["comment"], evidence["login"], evidence["role"]) == (answer, "bob", "maintain")
+        assert len(evidence["answers"]) == 4
+        (call,) = [one for one in session.events("operation") if one["operation"] == "tool_call"]
+        assert (call["decision"]["action"], call["effect"], call["seq"] > verdict["seq"]) == ("hold", "forwarded", True)
+        # The comment names the head of the log when it was written.
+        assert re.search(r"Log at event (\d+), head `([0-9a-f]{64})`", request.body)
+        note = session.forge.written_by(ACTIONS_BOT)[0].body
+        assert "the agent ended by itself" in note
+        assert "1 held" in note
+
+
+async def test_a_denial_makes_the_agent_go_another_way(tmp_path: Path) -> None:
+    async with running(tmp_path) as session:
+        session.forge.comment(7, "carol", f"/ciguard deny {await session.reference()} not on a Friday")
+        assert (await session.ended())[0] == 0
+        assert not session.deployed
+        (verdict,) = session.events("verdict")
+        assert verdict["reason"] == "It was held for approval and denied by @carol: not on a Friday"
+        assert "Denied by @carol" in session.asking()[0].body
+
+
+async def test_nobody_decides_in_time(tmp_path: Path) -> None:
+    async with running(tmp_path, '{approvers: ["@acme/security"], timeout: 3s}') as session:
+        session.forge.comment(7, "alice", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert not session.deployed
+        (verdict,) = session.events("verdict")
+        assert (verdict["outcome"], verdict["discounted"], verdict["evidence"]) == ("expired", 0, [])
+        assert verdict["waited_ms"] >= 3000
+        replies = [one.body for one in session.forge.written_by(ACTIONS_BOT) if "does not count" in one.body]
+        assert len(replies) == 1
+        assert "opened this thread" in replies[0]
+        assert "expired, refused" in session.asking()[0].body
+
+
+async def test_the_forge_goes_down_while_it_waits(tmp_path: Path) -> None:
+    async with running(tmp_path, '{approvers: ["@acme/security"], timeout: 4s}') as session:
+        reference = await session.reference()
+        session.forge.fail(10_000, status=503, pattern="GET|POST")
+        session.forge.comment(7, "bob", f"/ciguard approve {reference}")
+        assert (await session.ended())[0] == 0
+        assert not session.deployed
+        assert session.events("verdict")[0]["outcome"] == "expired"
+
+
+async def test_the_owners_of_a_path_and_a_second_group(tmp_path: Path) -> None:
+    async with running(
+        tmp_path,
+        '{approvers: ["codeowners:/db/"], each_of: [["role:write"], ["@carol"]]}',
+        files={"CODEOWNERS": "/db/ @bob\n"},
+    ) as session:
+        reference = await session.reference()
+        session.forge.comment(7, "bob", f"/ciguard approve {reference}")
+        await until(lambda: "not enough yet" in session.asking()[0].body)
+        assert not session.deployed
+        session.forge.comment(7, "carol", f"/ciguard approve {reference}")
+        assert (await session.ended())[0] == 0
+        assert session.deployed
+        assert [one["login"] for one in session.events("verdict")[0]["evidence"]] == ["bob", "carol"]
+        assert [user.login for user in session.forge.issues[7].reviewers] == ["bob", "carol"]
+
+
+async def test_without_a_pull_request_an_issue_is_opened(tmp_path: Path) -> None:
+    approval = '{approvers: ["@bob"], without_pull_request: issue}'
+    async with running(tmp_path, approval, event="workflow_dispatch") as session:
+        request = await session.request()
+        assert request.issue == 8
+        assert "approval for run" in session.forge.issues[8].title
+        session.forge.comment(8, "bob", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert session.deployed
+
+
+async def test_without_a_pull_request_a_hold_is_a_block(tmp_path: Path) -> None:
+    async with running(tmp_path, '{approvers: ["@bob"]}', event="workflow_dispatch") as session:
+        assert (await session.ended())[0] == 0
+        assert not session.deployed
+        assert session.forge.thread == {}
+        assert session.events("verdict") == []
+
+
+async def test_the_agent_gives_up_and_the_request_is_withdrawn(tmp_path: Path) -> None:
+    ask = f"import os, subprocess, sys; p = subprocess.Popen([*{[sys.executable, '-m']!r}, "
+    ask += "'ciguard.testing.scripted_agent', 'Ship it.'])\ntry: p.wait(timeout=4)\nexcept Exception: p.kill()\n"
+    async with running(tmp_path, agent=(sys.executable, "-c", ask)) as session:
+        await session.request()
+        await session.ended()
+        assert session.events("verdict")[0]["outcome"] == "withdrawn"
+        assert "withdrawn, refused" in session.asking()[0].body
+        assert not session.deployed
+
+
+def readonly(forge: GitHubForge) -> None:
+    """No token of the forge writes."""
+    for token, rights in forge.tokens.items():
+        forge.tokens[token] = type(rights)(rights.user, writes=False, reads_teams=True)
+
+
+def without_teams(forge: GitHubForge) -> None:
+    """No token of the forge reads teams."""
+    for token, rights in forge.tokens.items():
+        forge.tokens[token] = type(rights)(rights.user)
+
+
+@pytest.mark.parametrize(
+    ("approval", "prepare", "cause"),
+    [
+        ('{approvers: ["@acme/security"]}', readonly, "cannot comment on github.com/acme/shop#7"),
+        ('{approvers: ["@acme/security"]}', without_teams, "team @acme/security, which the guard's token cannot read"),
+        ('{approvers: ["@nobody"]}', id, "the policy names @nobody, whom GitHub does not find"),
+        ('{approvers: ["codeowners:/db/"]}', id, "CODEOWNERS on the base branch names none"),
+        ('{approvers: ["@bob"]}', lambda forge: forge.tokens.clear(), "does not accept the token"),
+    ],
+)
+async def test_what_is_missing_is_found_before_the_agent_starts(
+    tmp_path: Path, approval: str, prepare: Callable[[GitHubForge], object], cause: str
+) -> None:
+    async with running(tmp_path, approval, prepare=prepare) as session:
+        status, errors = await session.ended()
+        assert status == 75
+        assert cause in errors
+        assert "help: " in errors
+        assert session.events("agent_started") == []
+        assert session.heard == []

@@ -1,0 +1,234 @@
+"""The stand-in GitHub answers as GitHub's published description says, and does what GitHub does."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ciguard.testing.github_forge import GitHubForge
+
+DESCRIPTION = json.loads((Path(__file__).parent / "github_rest.json").read_text())
+HERE = "/repos/acme/shop"
+EDITS = (
+    "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { id %s author { ... on User { databaseId } } } } }"
+)
+
+
+@pytest.fixture
+def forge() -> Iterator[GitHubForge]:
+    with GitHubForge() as forge:
+        forge.add_user("bob", role="maintain")
+        forge.add_user("mallory", role="read")
+        forge.add_team("acme/security", "bob")
+        forge.open_pull_request(7, author="alice", head="c" * 40)
+        yield forge
+
+
+def ask(
+    forge: GitHubForge,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    token: str = "",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and JSON of an answer."""
+    request = urllib.request.Request(
+        forge.url + path,
+        json.dumps(body).encode() if body is not None else None,
+        {"authorization": f"token {token or forge.token}", "user-agent": "test", **(headers or {})},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, dict(answer.headers), json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read()
+        return error.code, dict(error.headers), json.loads(text) if text else None
+
+
+REQUESTS = [
+    ("GET", "/repos/{owner}/{repo}/issues/{issue_number}/comments", 200, f"{HERE}/issues/7/comments", None),
+    ("POST", "/repos/{owner}/{repo}/issues/{issue_number}/comments", 201, f"{HERE}/issues/7/comments", {"body": "x"}),
+    ("PATCH", "/repos/{owner}/{repo}/issues/comments/{comment_id}", 200, f"{HERE}/issues/comments/ID", {"body": "y"}),
+    (
+        "POST",
+        "/repos/{owner}/{repo}/issues/comments/{comment_id}/reactions",
+        201,
+        f"{HERE}/issues/comments/ID/reactions",
+        {"content": "+1"},
+    ),
+    ("POST", "/repos/{owner}/{repo}/issues", 201, f"{HERE}/issues", {"title": "t", "body": "b"}),
+    ("GET", "/repos/{owner}/{repo}/issues/{issue_number}", 200, f"{HERE}/issues/7", None),
+    ("GET", "/repos/{owner}/{repo}/pulls/{pull_number}", 200, f"{HERE}/pulls/7", None),
+    (
+        "POST",
+        "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers",
+        201,
+        f"{HERE}/pulls/7/requested_reviewers",
+        {"reviewers": ["bob"]},
+    ),
+    (
+        "GET",
+        "/repos/{owner}/{repo}/collaborators/{username}/permission",
+        200,
+        f"{HERE}/collaborators/bob/permission",
+        None,
+    ),
+    ("GET", "/orgs/{org}/teams/{team_slug}", 200, "/orgs/acme/teams/security", None),
+    (
+        "GET",
+        "/orgs/{org}/teams/{team_slug}/memberships/{username}",
+        200,
+        "/orgs/acme/teams/security/memberships/bob",
+        None,
+    ),
+    ("GET", "/users/{username}", 200, "/users/bob", None),
+]
+
+
+@pytest.mark.parametrize(("method", "operation", "status", "path", "body"), REQUESTS, ids=[row[1] for row in REQUESTS])
+def test_answers_are_as_github_describes_them(
+    forge: GitHubForge, method: str, operation: str, status: int, path: str, body: Any
+) -> None:
+    forge.comment(7, "bob", "hello", app="helper")
+    identifier = forge.comment(7, "mallory", "hello")
+    token = forge.issue_token("bob", reads_teams=True)
+    answered, _, value = ask(forge, method, path.replace("ID", str(identifier)), body, token=token)
+    assert answered == status
+    schema = {**DESCRIPTION["operations"][f"{method} {operation} {status}"], "components": DESCRIPTION["components"]}
+    jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def test_every_described_operation_is_tested() -> None:
+    assert {f"{method} {operation} {status}" for method, operation, status, _, _ in REQUESTS} == set(
+        DESCRIPTION["operations"]
+    )
+
+
+def test_the_description_refuses_what_is_not_in_it(forge: GitHubForge) -> None:
+    _, _, value = ask(forge, "GET", f"{HERE}/pulls/7")
+    del value["head"]["repo"]["html_url"]
+    operation = "GET /repos/{owner}/{repo}/pulls/{pull_number} 200"
+    schema = {**DESCRIPTION["operations"][operation], "components": DESCRIPTION["components"]}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def test_pages_name_the_next(forge: GitHubForge) -> None:
+    for number in range(5):
+        forge.comment(7, "bob", f"number {number}")
+    _, headers, first = ask(forge, "GET", f"{HERE}/issues/7/comments?per_page=2")
+    assert [comment["body"] for comment in first] == ["number 0", "number 1"]
+    following = re.match(rf"<{re.escape(forge.url)}(.*)>; rel=\"next\"", headers["link"])
+    assert following
+    _, headers, second = ask(forge, "GET", following[1])
+    assert [comment["body"] for comment in second] == ["number 2", "number 3"]
+    _, headers, third = ask(forge, "GET", f"{HERE}/issues/7/comments?per_page=2&page=3")
+    assert len(third) == 1
+    assert "link" not in headers
+
+
+def test_what_did_not_change_is_free(forge: GitHubForge) -> None:
+    path = f"{HERE}/issues/7/comments"
+    _, headers, _ = ask(forge, "GET", path)
+    known = {"if-none-match": headers["etag"]}
+    assert forge.counted == 1
+    assert ask(forge, "GET", path, headers=known)[0] == 304
+    assert forge.counted == 1
+    forge.comment(7, "bob", "hello")
+    assert ask(forge, "GET", path, headers=known)[0] == 200
+    assert forge.counted == 2
+
+
+def test_the_rate_limit_is_one(forge: GitHubForge) -> None:
+    forge.limit = 1
+    assert ask(forge, "GET", "/users/bob")[0] == 200
+    status, headers, value = ask(forge, "GET", "/users/bob")
+    assert (status, headers["x-ratelimit-remaining"]) == (403, "0")
+    assert "rate limit" in value["message"]
+
+
+def test_edits_show_in_graphql_only(forge: GitHubForge) -> None:
+    identifier = forge.comment(7, "bob", "hello")
+    other = forge.comment(7, "bob", "untouched")
+    forge.edit(identifier, "mallory", "changed")
+    _, _, comments = ask(forge, "GET", f"{HERE}/issues/7/comments")
+    assert [comment["user"]["login"] for comment in comments] == ["bob", "bob"]
+    fields = EDITS % "body lastEditedAt includesCreatedEdit"
+    ids = [comment["node_id"] for comment in comments]
+    _, _, value = ask(forge, "POST", "/graphql", {"query": fields, "variables": {"ids": ids}})
+    first, second = value["data"]["nodes"]
+    assert (first["body"], first["includesCreatedEdit"], first["author"]) == (
+        "changed",
+        True,
+        {"databaseId": forge.user("bob").id},
+    )
+    assert first["lastEditedAt"]
+    assert (second["lastEditedAt"], second["includesCreatedEdit"]) == (None, False)
+    forge.delete(other)
+    _, _, value = ask(forge, "POST", "/graphql", {"query": fields, "variables": {"ids": ids}})
+    assert value["data"]["nodes"][1] is None
+    assert value["errors"][0]["type"] == "NOT_FOUND"
+
+
+def test_a_field_that_there_is_not_is_an_error(forge: GitHubForge) -> None:
+    _, _, value = ask(forge, "POST", "/graphql", {"query": EDITS % "edited", "variables": {"ids": []}})
+    assert "data" in value  # nothing to project
+    node = "IC_%s" % forge.comment(7, "bob", "x")  # noqa: UP031 - the id of the node
+    _, _, value = ask(forge, "POST", "/graphql", {"query": EDITS % "edited", "variables": {"ids": [node]}})
+    assert "doesn't exist" in value["errors"][0]["message"]
+    assert forge.surprises
+
+
+REFUSED = [
+    ("GET", "/users/nobody", None, 404),
+    ("GET", f"{HERE}/issues/8/comments", None, 404),
+    ("GET", f"{HERE}/labels", None, 404),
+    ("GET", f"{HERE}/issues/7/comments?sort=asc", None, 422),
+    ("POST", f"{HERE}/issues/7/comments", {"body": "x" * 65_537}, 422),
+    ("POST", f"{HERE}/issues/7/comments", {"body": ""}, 422),
+    ("POST", f"{HERE}/issues/7/comments", {"text": "x"}, 422),
+    ("PATCH", f"{HERE}/issues/comments/1", {"body": "x"}, 404),
+    ("POST", f"{HERE}/pulls/7/requested_reviewers", {"reviewers": ["alice"]}, 422),
+    ("POST", f"{HERE}/pulls/7/requested_reviewers", {"reviewers": [], "team_reviewers": ["security"]}, 422),
+    ("GET", "/orgs/acme/teams/security", None, 403),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), REFUSED)
+def test_what_github_refuses(forge: GitHubForge, method: str, path: str, body: Any, status: int) -> None:
+    assert ask(forge, method, path, body)[0] == status
+
+
+def test_tokens_are_looked_at(forge: GitHubForge) -> None:
+    assert ask(forge, "GET", "/users/bob", token="wrong")[0] == 401
+    reader = forge.issue_token("mallory", writes=False)
+    assert ask(forge, "POST", f"{HERE}/issues/7/comments", {"body": "x"}, token=reader)[0] == 403
+    assert ask(forge, "GET", f"{HERE}/collaborators/bob/permission", token=reader)[0] == 403
+
+
+def test_faults_happen_as_often_as_they_should(forge: GitHubForge) -> None:
+    forge.fail(2, status=502, pattern="GET /users")
+    assert [ask(forge, "GET", "/users/bob")[0] for _ in range(3)] == [502, 502, 200]
+    forge.fail(status=0)
+    with pytest.raises(OSError, match="closed connection"):
+        ask(forge, "GET", "/users/bob")
+
+
+def test_the_clock_can_be_off(forge: GitHubForge) -> None:
+    forge.skew = timedelta(hours=-3)
+    early = forge.thread[forge.comment(7, "bob", "hello")].created
+    forge.skew = timedelta()
+    assert forge.thread[forge.comment(7, "bob", "hello")].created - early >= timedelta(hours=3)
