@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.passed = 0.0
+        self._sleepers: list[float] = []
         self._script: list[tuple[float, Callable[[], object]]] = []
 
     def at(self, seconds: float, act: Callable[[], object]) -> None:
@@ -30,10 +32,18 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         """See Clock."""
         until = self.passed + seconds
-        while self._script and self._script[0][0] <= until:
-            self.passed, act = self._script.pop(0)
-            act()
-        self.passed = until
+        self._sleepers.append(until)
+        try:
+            while self.passed < until:
+                await asyncio.sleep(0)
+                # The next to wake moves the time, once everybody sleeps.
+                if until == min(self._sleepers):
+                    while self._script and self._script[0][0] <= until:
+                        self.passed, act = self._script.pop(0)
+                        act()
+                    self.passed = until
+        finally:
+            self._sleepers.remove(until)
 
 
 class FakeThread:

@@ -25,12 +25,12 @@ BOT = Account(1005, "helper[bot]", human=False)
 STRANGER = Account(1006, "stranger", human=True)
 
 STANDINGS = {
-    ALICE.id: Standing(Role.ADMIN, frozenset({"acme/security"}), ("a1",)),
-    BOB.id: Standing(Role.WRITE, frozenset({"acme/security"}), ("b1",)),
-    CAROL.id: Standing(Role.MAINTAIN, frozenset(), ("c1",)),
-    DAVE.id: Standing(Role.WRITE, frozenset({"acme/dba"}), ("d1",)),
-    BOT.id: Standing(Role.ADMIN, frozenset({"acme/security"}), ("e1",)),
-    STRANGER.id: Standing(Role.READ, frozenset(), ("f1",)),
+    ALICE.id: Standing(Role.ADMIN, frozenset({"acme/security"}), ("a" * 64,)),
+    BOB.id: Standing(Role.WRITE, frozenset({"acme/security"}), ("b" * 64,)),
+    CAROL.id: Standing(Role.MAINTAIN, frozenset(), ("c" * 64,)),
+    DAVE.id: Standing(Role.WRITE, frozenset({"acme/dba"}), ("d" * 64,)),
+    BOT.id: Standing(Role.ADMIN, frozenset({"acme/security"}), ("e" * 64,)),
+    STRANGER.id: Standing(Role.READ, frozenset(), ("f" * 64,)),
 }
 
 
@@ -96,7 +96,7 @@ class Scene:
     def decided(self) -> Ruling:
         """The ruling; a comment was not edited unless ``originals`` has another or nothing under its id."""
         originals = {
-            comment.id: Original(edited=False, body=comment.body, author=comment.author.id, answer="g1")
+            comment.id: Original(edited=False, body=comment.body, author=comment.author.id, answer="9" * 64)
             for comment in self.comments
         }
         snapshot = Snapshot(self.comments, originals | self.originals, self.standings, self.head, START + self.after)

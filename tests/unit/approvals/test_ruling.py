@@ -39,7 +39,7 @@ def test_an_approval_by_an_approver_releases() -> None:
     assert isinstance(ruling.outcome, Released)
     (evidence,) = ruling.outcome.approvals
     assert (evidence.comment, evidence.account, evidence.login, evidence.role) == (101, BOB.id, "bob", Role.WRITE)
-    assert evidence.answers == (said(101).answer, "g1", "b1")
+    assert evidence.answers == (said(101).answer, "9" * 64, "b" * 64)
     assert evidence.body == said(101).digest
     assert ruling.discounted == ()
 
