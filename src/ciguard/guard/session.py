@@ -404,7 +404,7 @@ async def _guard(
     recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
-    await approvals.close(outcome)
+    await approvals.close(mask(outcome))
     recorder.finish(outcome, _sign(plan))
     return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level)
 

@@ -25,7 +25,7 @@ from ciguard.approvals.ruling import (
     Withdrawn,
 )
 from ciguard.decision import Action, Decision, Quorum, Reason
-from ciguard.operation import Operation, OperationKind
+from ciguard.operation import Json, Operation, OperationKind
 from ciguard.report.approval_comment import MOST_SHOWN, ApprovalTexts, Asker, Note, session_note
 from ciguard.testing.github_forge.state import MOST_CHARACTERS
 from tests.unit.approvals.scene import REQUEST, START, operation
@@ -145,8 +145,8 @@ def test_short_content_has_no_such_remark() -> None:
 
 
 def test_a_command_is_shown_with_its_program_and_directory() -> None:
-    body = {"path": "/tmp/psql", "argv": ["psql", "-c", "DROP TABLE x"], "cwd": "/srv/production"}
-    subject = Operation(OperationKind.COMMAND, {**body})
+    body: dict[str, Json] = {"path": "/tmp/psql", "argv": ["psql", "-c", "DROP TABLE x"], "cwd": "/srv/production"}
+    subject = Operation(OperationKind.COMMAND, body)
     text = ApprovalTexts(Asked(REQUEST, subject, DECISION, "", "f" * 64, 1, "e" * 64), ASKER).asking(PENDING)
     assert "psql -c 'DROP TABLE x'" in text
     assert "path: /tmp/psql\ncwd: /srv/production" in text
