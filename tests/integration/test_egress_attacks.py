@@ -412,7 +412,7 @@ rules:
 class Releasing:
     """An approver who releases what asks for it."""
 
-    async def ask(self, subject: Operation | Result, decision: Decision) -> Verdict:
+    async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
         return Verdict(released="443" not in str(subject.body), reason="Not that one.")
 
 
