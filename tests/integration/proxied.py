@@ -262,7 +262,14 @@ async def proxied(
         lookups.append(host)
         return [*(hosts or {}).get(host, [LOOPBACK])]
 
-    judge = Judge(Evaluator(policy), approver or Nobody("this is a test"), recorder, 10, on_notice=notices.append, on_stop=lambda: None)
+    judge = Judge(
+        Evaluator(policy),
+        approver or Nobody("this is a test"),
+        recorder,
+        10,
+        on_notice=notices.append,
+        on_stop=lambda: None,
+    )
     intake = Intake(masker, placeholders, judge, recorder)
     ca = SessionCA()
     async with AsyncExitStack() as stack:
