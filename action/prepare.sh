@@ -4,7 +4,7 @@
 # Each use of the action gets a new directory: what an earlier agent of the same job could reach is never run again.
 #
 # Reads CIGUARD_PYTHON, CIGUARD_ARTIFACT_NAME and the runner's variables. Writes outputs:
-#   home           new directory for the environment (venv) and the record (session)
+#   home           new directory for the environment (venv), the record (session) and finish.sh
 #   packages       directory of the downloaded packages
 #   packages-key   cache key for that directory: platform, Python and the lock's digest
 #   artifact-name  name under which the session is uploaded
@@ -31,6 +31,8 @@ if [[ ! $CIGUARD_ARTIFACT_NAME =~ ^[A-Za-z0-9._-]*$ ]]; then
 fi
 
 home=$(mktemp -d "$RUNNER_TEMP/ciguard-XXXXXXXX")
+# What runs after the agent is kept where the agent cannot change it: the action itself may lie in the workspace.
+cp "$GITHUB_ACTION_PATH/action/finish.sh" "$home"
 {
     echo "home=$home"
     echo "packages=$RUNNER_TEMP/ciguard-packages"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from ciguard.session.signers import job_signer, signed
 from ciguard.testing.github_job import GitHubJob, github_job
 from ciguard.testing.gitlab_job import gitlab_job
 from ciguard.testing.issuer import Issuer
+from tests.integration.guarded import CREDENTIAL, SECRET
 from tests.integration.test_run import Ran, finished, job, python, start
 
 IDENTITY = """\
@@ -55,17 +56,21 @@ class Signed:
         return main(["session", "verify", *known, *options, str(path or self.directory)])
 
 
-async def identified(folder: Path, environ: Mapping[str, str]) -> Ran:
+async def identified(folder: Path, environ: Mapping[str, str], agent: Sequence[str]) -> Ran:
     """``ciguard run`` in a job."""
-    agent = python("ask('hello')")
     return await finished(await start(folder, agent, "--session-dir", "session", environ=environ), folder)
 
 
-async def recorded(folder: Path, issuer: Issuer, *, more: str = "", **environ: str) -> Signed:
+HELLO = python("ask('hello')")
+
+
+async def recorded(
+    folder: Path, issuer: Issuer, *, more: str = "", agent: Sequence[str] = HELLO, **environ: str
+) -> Signed:
     """A session of a GitHub job."""
     with github_job(issuer, folder) as runner:
         async with job(folder, more=IDENTITY.format(issuer=issuer.url) + more):
-            ran = await identified(folder, {**runner.environ, **environ})
+            ran = await identified(folder, {**runner.environ, **environ}, agent)
     assert ran.status == 0, ran.errors
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps(issuer.keys()))
@@ -216,10 +221,36 @@ async def test_a_gitlab_job_announces_its_key(
     tmp_path: Path, issuer: Issuer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with job(tmp_path, more=IDENTITY.format(issuer=issuer.url)):
-        ran = await identified(tmp_path, gitlab_job(issuer).environ)
+        ran = await identified(tmp_path, gitlab_job(issuer).environ, HELLO)
     assert ran.status == 0, ran.errors
     key = re.search(r"signed with the job key (sha256:[0-9a-f]{64})", ran.errors)
     assert key is not None
     assert main(["session", "verify", str(ran.directory)]) == 65
     assert "nobody whom you know" in capsys.readouterr().err
     assert main(["session", "verify", "--announced", key[1], str(ran.directory)]) == 0
+
+
+async def test_an_auditor_opens_what_was_masked_and_nobody_else_does(
+    tmp_path: Path, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = Ed25519PrivateKey.generate()
+    recipient = (
+        private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    )
+    key = tmp_path / "auditor"
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        )
+    )
+    more = f'audit: {{recipients: ["{recipient}"]}}\n'
+    agent = python(f"ask('the token is {SECRET} and the key is {CREDENTIAL}')")
+    made = await recorded(tmp_path, issuer, more=more, agent=agent)
+    assert made.verify() == 0
+    assert not any(SECRET.encode() in path.read_bytes() for path in made.directory.rglob("*") if path.is_file())
+    capsys.readouterr()
+    assert main(["session", "open", "--identity", str(key), str(made.directory)]) == 0
+    printed = capsys.readouterr().out
+    assert SECRET in printed
+    assert CREDENTIAL not in printed
+    assert main(["session", "open", "--identity", str(made.jwks), str(made.directory)]) == 64

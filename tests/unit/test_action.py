@@ -63,7 +63,8 @@ def test_the_guide_lists_every_output_with_its_meaning() -> None:
 def test_every_action_is_pinned_by_commit_with_its_version(text: str) -> None:
     uses = re.findall(r"uses: .*", text)
     assert uses
-    assert [line for line in uses if not PINNED.fullmatch(line)] == []
+    own = "uses: ./.ciguard-action # zizmor: ignore[self-repository]"
+    assert [line for line in uses if not PINNED.fullmatch(line) and line != own] == []
 
 
 def test_no_expression_is_spliced_into_a_script() -> None:
@@ -87,7 +88,50 @@ def test_workflows_to_paste_pass_the_linters(workflow: str, tmp_path: Path) -> N
     subprocess.run([tools / "zizmor", "--offline", "--no-progress", "--quiet", "--strict-collection", file], check=True)
 
 
-@pytest.mark.parametrize("workflow", GUIDE_WORKFLOWS)
+REUSABLE = load((ROOT / ".github/workflows/guarded-agent.yml").read_text(encoding="utf-8"))
+
+
+def test_the_reusable_workflow_runs_nothing_of_its_caller_but_the_agent() -> None:
+    (job,) = REUSABLE["jobs"].values()
+    own = next(step for step in job["steps"] if "job.workflow_sha" in str(step))
+    assert own["with"]["path"] == ".ciguard-action"
+    (guarded,) = [step for step in job["steps"] if step.get("uses") == "./.ciguard-action"]
+    assert job["steps"][-1] is guarded
+    assert guarded["with"].keys() <= ACTION["inputs"].keys()
+    assert [step for step in job["steps"] if "inputs.run" in str(step) or "secrets." in str(step)] == [guarded]
+    assert [step for step in job["steps"] if "${{" in step.get("run", "")] == []
+    assert job["permissions"] == {"contents": "read", "id-token": "write"}
+
+
+def test_the_workflow_that_calls_it_uses_inputs_and_secrets_that_exist() -> None:
+    (caller,) = [job for text in GUIDE_WORKFLOWS for job in load(text)["jobs"].values() if "steps" not in job]
+    called = REUSABLE["on"]["workflow_call"]
+    assert caller["uses"].partition("@")[0] == "acme/ciguard/.github/workflows/guarded-agent.yml"
+    assert caller["with"].keys() <= called["inputs"].keys()
+    assert caller["secrets"].keys() <= called["secrets"].keys()
+    assert caller["permissions"] == {"contents": "read", "id-token": "write"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"AGENT": "other", "VERSION": "1.2.3"}, "There is no agent 'other'"),
+        ({"AGENT": "codex", "VERSION": "latest"}, "is not exact"),
+        ({"AGENT": "codex", "VERSION": ""}, "is not exact"),
+    ],
+)
+def test_only_known_agents_in_exact_versions_are_installed(environ: dict[str, str], words: str) -> None:
+    done = subprocess.run(
+        ["bash", ROOT / "action/install-agent.sh"],
+        env={"PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("workflow", [text for text in GUIDE_WORKFLOWS if "guarded-agent.yml@" not in text])
 def test_workflows_to_paste_use_inputs_that_exist_and_keep_the_credential_to_one_step(workflow: str) -> None:
     (job,) = load(workflow)["jobs"].values()
     (guarded,) = [step for step in job["steps"] if step.get("uses", "").startswith("acme/ciguard@")]

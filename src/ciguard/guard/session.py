@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -439,6 +440,7 @@ def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
     return {
         "session": session,
         "tool": f"ciguard {__version__}",
+        "lock": f"sha256:{(resources.files('ciguard') / 'lock.sha256').read_text().strip()}",
         "policy": {"digest": plan.policy.digest, "source": plan.source},
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,

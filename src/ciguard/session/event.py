@@ -127,6 +127,7 @@ class SessionStarted(_Record):
 
     session: str
     tool: str
+    lock: PrefixedDigest
     policy: PolicyFacts
     identity: IdentityFacts | None
     job: dict[str, Any] | None

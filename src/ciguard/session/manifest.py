@@ -125,6 +125,7 @@ class Account:
             "format": FORMAT,
             "session": started["session"],
             "tool": started["tool"],
+            "lock": started["lock"],
             "identity": started["identity"],
             "policy": started["policy"],
             "isolation": started["isolation"],

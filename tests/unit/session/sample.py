@@ -21,6 +21,7 @@ SIGNER = job_signer(None)
 STARTED: Mapping[str, Json] = {
     "session": "0b7f",
     "tool": "ciguard 0.1.0",
+    "lock": "sha256:" + "2" * 64,
     "policy": {"digest": "sha256:" + hashlib.sha256(POLICY.encode()).hexdigest(), "source": ".ciguard.yml@main"},
     "identity": {
         "issuer": "https://issuer.example.com",

@@ -40,7 +40,10 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
     manifest = summed.manifest(Position(7, "f" * 64), partial={}, bodies=2, index="e" * 64, sealed="")
     assert manifest == {
         "format": 1,
-        **{name: STARTED[name] for name in ("session", "tool", "identity", "policy", "isolation", "job", "signing")},
+        **{
+            name: STARTED[name]
+            for name in ("session", "tool", "lock", "identity", "policy", "isolation", "job", "signing")
+        },
         "started": TIME,
         "finished": TIME,
         "outcome": "succeeded",
