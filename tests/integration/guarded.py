@@ -20,10 +20,10 @@ from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
+from ciguard.guard.masking import session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
 from ciguard.inspect.known_value import KnownValue
-from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
@@ -252,9 +252,8 @@ async def guarded(
         (folder / "policy.yml").write_text(text)
         policy = load_policy(FileSource(folder), "policy.yml")
         placeholders = Placeholders(b"key of the tests")
-        masker = Masker(
-            [KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)], placeholders
-        )
+        known = [KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)]
+        masker = session_masker(policy.masking, known, placeholders)
         recorder.write_policy(policy.text)
         recorder.record(EventType.SESSION_STARTED, **_started(policy.digest))
         recorder.record(EventType.AGENT_STARTED, argv=["agent"])
@@ -304,6 +303,7 @@ def _started(digest: str) -> dict[str, Json]:
         "job": None,
         "isolation": {"level": "none", "limits": []},
         "connections": {name: {"type": "test", "upstream": "test"} for name in ("claude", "gpt", "gemini")},
+        "signing": [],
     }
 
 

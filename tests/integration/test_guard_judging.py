@@ -128,6 +128,20 @@ class TestClients:
             [prompt] = [event for event in guard.events(EventType.OPERATION) if event["operation"] == "prompt"]
             assert prompt["masked"] == {"github-token": 1, "customer": 1}
 
+    async def test_personal_data_and_named_fields_both_ways(self, tmp_path: Path, target: str, stream: bool) -> None:
+        card, address = "4111 1111 1111 1111", "jane@acme.io"
+
+        def script(conversation: Conversation) -> list[Text]:
+            return [Text(f"You said: {conversation.user_texts[-1]} I say: {address}, {card}, pin: 5588aa.")]
+
+        masking = "masking: {personal_data: [email, payment-card], fields: [pin]}"
+        async with guarded(tmp_path, script=script, chunk=3, rules=masking) as guard:
+            told = await said_by_sdk(guard, target, f'{{"pin": 5588, "to": "{address} {card}"}}', stream=stream)
+            for kind in ("email", "payment-card", "field-pin"):
+                assert told.count(f"[ciguard-masked:{kind}:") == 2
+            for request in guard.model.requests:
+                assert not [word for word in (b"5588", card.encode(), address.encode()) if word in request.body]
+
     async def test_a_blocked_prompt(self, tmp_path: Path, target: str, stream: bool) -> None:
         async with guarded(tmp_path) as guard:
             with pytest.raises((anthropic.BadRequestError, openai.BadRequestError, gemini_errors.ClientError)) as error:

@@ -7,6 +7,7 @@ is never silently nothing.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ciguard.inspect import sql_dialects, sql_mention, sql_postgres
 from ciguard.inspect.sql_directives import directive_effects
@@ -90,8 +91,15 @@ def _read(text: str, dialect: Dialect) -> Reading:
                 reading = sql_dialects.read(lexed, dialect)
             except Unreadable:
                 reading = _unread(lexed.sql)
+    if _VARIABLE.search(lexed.words) and any(map(_SETTING.match, lexed.directives)):
+        reading.statements = [*(replace(statement, tables=None) for statement in reading.statements), UNKNOWN]
     reading.statements += directed
     return reading
+
+
+_SETTING = re.compile(r"\\(?:set|gset|prompt|getenv)\b")
+_VARIABLE = re.compile(r"(?<![:\w]):['\"]?\w|(?<![:\w]):''")
+"""A variable of psql, which it replaces by its text; strings are empty where this is looked for."""
 
 
 def _unread(text: str) -> Reading:
@@ -117,7 +125,7 @@ def _read_postgres(lexed: Lexed) -> Reading:
     return whole
 
 
-_PLACEHOLDER = re.compile(r"%s|%\(\w+\)s|\?|(?<![:\w]):\w+")
+_PLACEHOLDER = re.compile(r"""%s|%\(\w+\)s|\?|(?<![:\w]):(?:\w+|'\w+'|"\w+")""")
 
 
 def _read_piece(piece: str) -> Reading:

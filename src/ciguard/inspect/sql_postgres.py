@@ -25,7 +25,8 @@ MOST_NESTED = 64
 MOST_LINKED = 500
 """Operators and keywords that a statement may have: each can make its tree one level deeper.
 
-libpg_query takes a thousand levels on a stack of 512 kB, the smallest that threads have on the systems served.
+libpg_query takes a thousand levels on a stack of 512 kB, the smallest that threads have on the systems served, and a
+bracket can make three.
 """
 
 
@@ -67,7 +68,7 @@ def split(text: str) -> list[str]:
 _SEMICOLON = ord(";")
 _OPEN = frozenset(b"([")
 _CLOSE = frozenset(b")]")
-_FREE = frozenset(b",.;")
+_FREE = _OPEN | _CLOSE | frozenset(b",.;")
 
 
 def _tokens(text: str) -> Iterator[tuple[pb.ScanToken, int]]:
@@ -214,7 +215,7 @@ def _effects(name: str, message: Any) -> list[Statement]:
         case "CopyStmt":
             which = kind.INSERT if message.is_from else kind.SELECT
             found = [Statement(which, (_table(message.relation),) if message.HasField("relation") else ())]
-            return [*found, BEYOND] if message.is_program or message.filename else found
+            return [*found, BEYOND] if message.filename else found
         case "CallStmt":
             return [Statement(kind.CALL, (_dotted(message.funccall.funcname),))]
         case "ExecuteStmt":

@@ -10,7 +10,10 @@ from ciguard.inspect.sql_clients import script_statements
 from ciguard.inspect.sql_statement import Statement
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 
-SCRIPT_KEYS = frozenset({"cmd", "command", "commands", "script", "shell"})
+SCRIPT_KEYS = frozenset(
+    {"args", "argv", "bash", "cmd", "cmdline", "command", "command_line", "commands", "run", "script", "shell"}
+    | {"shell_command"}
+)
 """Arguments of tools that hold a script, or a program's words."""
 
 SQL_KEYS = frozenset({"ddl", "sql", "sql_query", "sqlquery", "statement", "statements"})
@@ -37,6 +40,9 @@ def _statements(subject: Operation | Result) -> Iterator[Statement]:
             argv = subject.body.get("argv")
             yield from _in_program(argv if isinstance(argv, list) else [])
             yield from _in_arguments({key: value for key, value in subject.body.items() if key != "argv"})
+        case OperationKind.SSH_COMMAND:
+            for text in strings(list(subject.body.values())):
+                yield from _in_script(text)
         case OperationKind.TOOL_CALL:
             given = subject.body.get("input")
             if isinstance(given, str):

@@ -23,6 +23,7 @@ def test_personal_data_and_fields_are_off_by_default() -> None:
 
 def test_the_policy_switches_them_on() -> None:
     assert masker("{personal_data: [email]}").mask(TEXT).kinds == ("email", "known")
+    assert masker("{fields: [pin]}").mask(TEXT).kinds == ("known", "field-pin")
     assert masker("{personal_data: [payment-card, email], fields: [pin]}").mask(TEXT).kinds == (
         *("email", "known", "payment-card"),
         "field-pin",

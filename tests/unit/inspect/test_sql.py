@@ -96,6 +96,9 @@ def effects(text: str, dialect: Dialect = Dialect.ANY) -> set[str]:
         ("\\copy t from program 'sh'", {"insert ?", "outside ?"}),
         ("\\copy t to 'x.csv'", {"select ?"}),
         ("select '\\! x'", {"select"}),
+        ("\\set t users\ndelete from :t where id = 1", {"delete ? where", "unknown ?"}),
+        ("\\set t users\nselect * from a where b = :'t'", {"select ?", "unknown ?"}),
+        ("\\set ON_ERROR_STOP on\nselect a::int from b", {"select b"}),
         # Several in one text; what fails does not hide the others.
         (
             "select 1; drop table x; no sql (; delete from t where id = %s",

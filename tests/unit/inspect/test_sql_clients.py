@@ -119,10 +119,16 @@ def test_a_variable_does_not_hide_the_statement_around_it() -> None:
         "apt-get install -y mysql-client psql",
         "psql -v ON_ERROR_STOP=1 -c 'begin'",
         "npm run update; set -e",
+        "grep psql -f m.sql",
     ],
 )
 def test_what_sends_no_sql_has_none(script: str) -> None:
     assert effects(script) == set()
+
+
+def test_a_script_that_the_shell_would_not_take_is_looked_through() -> None:
+    assert "drop" in {effect.split()[0] for effect in effects("psql -c 'drop table x")}
+    assert "delete" in {effect.split()[0] for effect in effects("psql <<< $(( 'delete from t")}
 
 
 def test_programs_in_other_languages_are_read_by_pattern() -> None:

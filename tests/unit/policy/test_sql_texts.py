@@ -70,4 +70,5 @@ def test_sql_of_other_kinds() -> None:
     assert kinds(OperationKind.COMMAND, argv=["sh", "-c", "psql -c 'drop table x'"]) == {"drop"}
     assert kinds(OperationKind.COMMAND, argv=None, more="drop table x") == {"drop"}
     assert kinds(OperationKind.PROMPT, texts=["please drop table users"]) == {"drop"}
+    assert kinds(OperationKind.SSH_COMMAND, host="h", command="psql -c 'drop table x'") == {"drop"}
     assert kinds(ResultKind.TOOL_RESULT, texts=["nothing of the kind"]) == set()
