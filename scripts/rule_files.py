@@ -42,14 +42,10 @@ AREAS = {
 }
 """The files and their titles, in the order of the rules: where two rules find the same text, the first names it."""
 
-SEPARATOR = (
-    r"(?:[\"'\])\\]{0,4}[ \t]{0,8}(?:=>|:=|===?|\|\||\?\?|[=:,>(]|is)[ \t]{0,8}[\"'`\\\[(]{0,5}[ \t]?"
-    r"|[ \t]{1,4}[\"']?"
-    r"|\\{0,2}[\"']?,?(?:\s|\\[nrt]){0,40}\\{0,2}[\"']?(?i:value)\\{0,2}[\"']?[ \t]{0,2}:[ \t]{0,4}\\{0,2}[\"']?)"
-)
+SEPARATOR = r"(?:[\"'`\]\[()\\ \t=:>|?,]{1,16}(?:is[ \t]{1,2})?|[\"'\\,\snrt]{0,48}(?i:value)[\"'\\: \t]{1,8})"
 """What stands between a name and its value: an assignment, a mapping, an argument, an option, or ``value:``."""
 
-REST_OF_NAME = r"(?:[_.-][A-Za-z0-9]{1,12}){0,2}"
+REST_OF_NAME = r"[A-Za-z0-9_.-]{0,16}"
 
 ESCAPE = r"(?:\\[nrtbf]|\[[0-9;]{0,12}m|%[0-9A-Fa-f]{2})"
 """The end of an escaped control character, of a colour of a terminal, or of an encoded character of an address."""

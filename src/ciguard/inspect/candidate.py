@@ -46,6 +46,7 @@ COMMON = frozenset(
         "id",
         "key",
     }
+    | {"value", "live_", "test_", "access_", "st.", "re_", "key_", "cio", "dd_", "gh_", "sk_", "ek_", "mat_", "github"}
     | {"login", "machine", "pass", "passwd", "password", "pat", "private", "pwd", "secret", "session", "sig", "token"}
     | {"user", "username", "://", "http", "https", "url", "-", "_", ".", "@", ":", "=", "credential", "credentials"}
 )
