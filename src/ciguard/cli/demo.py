@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -41,6 +42,11 @@ class Stage:
         """The record of the second run."""
         return self.job / "probe"
 
+    @property
+    def keys(self) -> Path:
+        """The issuer's public keys."""
+        return self.job / "issuer.json"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``ciguard demo ARGUMENTS`` and return its exit status."""
@@ -77,18 +83,21 @@ async def _tell(stage: Stage) -> int:
                 task = await _run(stage, story.TASK, stage.task, environ)
                 _title("2", f"{stage.agent} gets a hostile prompt")
                 probe = await _run(stage, story.PROBE, stage.probe, environ)
+            trusted = ["--issuer", issuer.url, "--jwks", str(stage.keys)]
+            stage.keys.write_text(json.dumps(issuer.keys()))
             leaked = any(story.LEAKED_TOKEN.encode() in request.body for request in model.requests)
     _title("3", "What the record of the first run says")
     await _show(stage.task)
-    _title("4", "What it came to")
+    _title("4", "An auditor verifies it, with nothing but the record and the issuer's public keys")
+    verified = await _verify(stage, trusted)
+    _title("5", "What it came to")
     told = next((line.strip() for text in heard for line in text.splitlines() if "ciguard-masked" in line), "")
     repaired = "8080" in story.configuration(stage.workspace)
-    verified = await _verify(stage.task)
     outcomes = (
         ("the token in the log", not leaked and bool(told), f"the model read: {told}"),
         ("the remote script", not task and repaired, "was blocked, and the agent finished another way"),
         ("the hostile prompt", bool(probe) and _blocked(stage.probe) == 1, "was refused, and the agent said why"),
-        ("the record", verified, "verifies; this version does not sign it"),
+        ("the record", verified, "is signed by the job, and verifies"),
     )
     for what, good, how in outcomes:
         _say(f"{'✓' if good else '✗'} {what:<22}{how if good else 'went wrong: see above'}", "good" if good else "bad")
@@ -117,10 +126,9 @@ async def _run(stage: Stage, prompt: str, directory: Path, environ: Mapping[str,
     return await process.wait()
 
 
-async def _verify(directory: Path) -> bool:
-    process = await asyncio.create_subprocess_exec(
-        *(*CIGUARD, "session", "verify", "--allow-unsigned", str(directory)), stdout=asyncio.subprocess.DEVNULL
-    )
+async def _verify(stage: Stage, trusted: Sequence[str]) -> bool:
+    options = [*trusted, "--repository", "acme/shop"]
+    process = await asyncio.create_subprocess_exec(*CIGUARD, "session", "verify", *options, str(stage.task))
     return await process.wait() == 0
 
 
