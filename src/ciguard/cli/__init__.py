@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "guard a command: run an agent through the guard and record the session",
     "finish": "seal a session whose guard was cut off",
     "policy": "check, test and explain policy files, or print their JSON Schema",
+    "doctor": "say what this machine and job offer: isolation, identity, agents",
     "session": "show and verify recorded sessions",
     "demo": "watch the whole story on loopback, without any account or key",
 }
