@@ -225,7 +225,7 @@ def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_re
         uses: acme/ciguard@v1
         with:
           artifact-name: killed-session
-          run: kill -KILL "$PPID"
+          run: kill -KILL "$(ps -o ppid= -p "$PPID")"
       - id: after
         if: always()
         env:
@@ -233,6 +233,8 @@ def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_re
         run: test "$STATUS" = 1
 """
     policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=NOWHERE, type="anthropic")
+    # Only an agent that nothing isolates can reach the guard.
+    policy = policy.replace("isolation: {", "isolation: {require: none, prefer: none, ")
     repository.commit({".github/workflows/agent.yml": workflow, ".ciguard.yml": policy, "sub/readme": "text"})
     finished = start(runner, repository, issuer)
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from ciguard.policy.models import IsolationLevel
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 from tests.e2e.conftest import AGENTS
+from tests.sandboxed import OFFERED
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 9
@@ -23,7 +25,7 @@ LEAKED = "ghp_" + "a1B2" * 9
 POLICY = """\
 version: 1
 extends: [ciguard:standard]
-isolation: {{paths: {{read: ["{agents}"]}}}}
+isolation: {{require: none, prefer: {level}, paths: {{read: ["{agents}"]}}}}
 connections:
   claude: {{type: anthropic, credential: {{env: MODEL_KEY}}, upstream: {url}}}
   codex: {{type: openai, credential: {{env: MODEL_KEY}}, upstream: {url}}}
@@ -92,13 +94,13 @@ def steps(*answers: Callable[[Conversation], Sequence[Block]]) -> Script:
     return script
 
 
-async def guarded(script: Script, command: list[str], folder: Path) -> Run:
+async def guarded(script: Script, command: list[str], folder: Path, level: str = "auto") -> Run:
     """Run ``command`` behind the guard in a fresh workspace."""
     workspace, home, session = folder / "workspace", folder / "home", folder / "session"
     workspace.mkdir()
     home.mkdir()
     async with LoopbackModel(script, api_keys=[KEY]) as model:
-        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url, agents=AGENTS.parent))
+        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url, level=level, agents=AGENTS.parent))
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -138,12 +140,13 @@ async def guarded(script: Script, command: list[str], folder: Path) -> Run:
     )
 
 
-async def test_a_plain_task(agent: Agent, tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", OFFERED)
+async def test_a_plain_task(agent: Agent, tmp_path: Path, level: IsolationLevel) -> None:
     script = steps(
         lambda c: [Text("I make the file."), shell(c, "echo made > made.txt && cat made.txt")],
         lambda _: [Text("The file is there.")],
     )
-    run = await guarded(script, agent("Make the file made.txt"), tmp_path)
+    run = await guarded(script, agent("Make the file made.txt"), tmp_path, level)
     assert run.status == 0
     assert (tmp_path / "workspace/made.txt").read_text() == "made\n"
     assert "The file is there." in run.printed

@@ -68,7 +68,7 @@ def supervise(
             seen.commands.append(command)
             questions.append((number, command))
 
-        supervisor = Supervisor(AgentProcesses(listener), ask, agent, tuple(map(os.fsencode, argv[1:])))
+        supervisor = Supervisor(AgentProcesses(listener, ()), ask, agent, tuple(map(os.fsencode, argv[1:])))
         try:
             _loop(agent, listener, supervisor, questions, decide, later, seen)
         finally:

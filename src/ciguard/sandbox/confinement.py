@@ -37,6 +37,11 @@ class Confinement:
     limits: Mapping[str, int] = field(default_factory=dict)
     watched: Watched = Watched()
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The guard's ports, where the network is the machine's."""
+        return self.landlock[2] if self.landlock else ()
+
     def message(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)

@@ -44,6 +44,8 @@ def confine(wanted: Confinement) -> int:
         os.setresuid(wanted.uid, wanted.uid, wanted.uid)
     keep_capabilities()
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    # The launcher cannot be read, and this process is its copy; but the launcher must be able to read it.
+    prctl(PR_SET_DUMPABLE, 1)
     if wanted.landlock is not None:
         readable, writable, ports = wanted.landlock
         landlock.restrict(readable, writable, ports, landlock.abi())

@@ -39,6 +39,7 @@ from ciguard.sandbox.confining import (
     keep_capabilities,
     prctl,
 )
+from ciguard.sandbox.seccomp import Supervised
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
@@ -55,8 +56,9 @@ def main() -> None:
     try:
         wanted = confinement(control.receive(channel)[0]["confinement"])
         refusal, unseen = supervising.trial(wanted), ""
-        if refusal and wanted.supervised:
-            wanted, unseen = replace(wanted, supervised=()), refusal
+        if refusal and Supervised.COMMANDS in wanted.supervised:
+            others = tuple(name for name in wanted.supervised if name != Supervised.COMMANDS)
+            wanted, unseen = replace(wanted, supervised=others), refusal
             refusal = supervising.trial(wanted)
         if refusal:
             control.send(channel, {"refused": refusal})
@@ -97,6 +99,7 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
             taking,
             agent,
             order["argv"],
+            wanted.ports,
             lambda question, command: control.send(channel, {"question": question, "command": command.message()}),
         )
     taking.close()

@@ -29,6 +29,7 @@ KEEPS_GROUPS = "The agent keeps the job's supplementary groups: only root could 
 SAME_USER = "The agent runs as the same user as the guard and could read its memory."
 OTHER_USER_PROCESSES = "The agent sees the names and arguments of the machine's processes."
 SIGNALS = "The agent can signal other processes of its user: the kernel is older than 6.12."
+NO_SERVERS = "The agent cannot run servers of its own: what it starts reaches the guard and nothing else."
 PUT_BACK = "Changes to protected files are undone after the agent's end, not refused."
 
 LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from ciguard.sandbox.launcher import main; main()"
@@ -107,7 +108,7 @@ def _namespace(wanted: Wanted) -> list[Way]:
         raise NotOffered("bubblewrap is not installed", "install ciguard from its wheel, on Linux") from None
     request = wanted.request
     table = places.without_sockets(places.table(request, protected=wanted.protected))
-    arguments = bubblewrap.arguments(table, str(request.scratch / "tmp"), os.path.isdir)
+    arguments = bubblewrap.arguments(table, str(request.scratch / "tmp"), os.path.isdir, os.path.exists)
     limits = (READS_ON,)
 
     def way(
@@ -188,11 +189,11 @@ def _landlock(wanted: Wanted) -> Way:
         gid=user[1] if user else None,
         landlock=(by_access[Access.READABLE], by_access[Access.WRITABLE], tuple(wanted.ports)),
         network=Network.SHARED.value,
-        supervised=(Supervised.COMMANDS.value,),
+        supervised=(Supervised.CONNECTIONS.value, Supervised.COMMANDS.value),
         limits=_resources(wanted.limits),
         watched=_watched(wanted.limits),
     )
-    limits = [READS_ON, OTHER_USER_PROCESSES, PUT_BACK]
+    limits = [READS_ON, OTHER_USER_PROCESSES, PUT_BACK, NO_SERVERS]
     if version < landlock.SCOPES_ABI:
         limits.append(SIGNALS)
     remedy = "run on Linux 6.7 or later with Landlock enabled, in a container whose system call filter permits it"

@@ -12,10 +12,12 @@ import select
 import struct
 from dataclasses import dataclass
 
-_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_RECEIVE, _SEND, _IS_VALID, _ADD_DESCRIPTOR = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+_IN_PLACE = 1
 _CONTINUE = 1
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
+_ADDITION = struct.Struct("=QIIII")
 
 _DETACH, _GETEVENTMSG, _SEIZE, _INTERRUPT = 17, 0x4201, 0x4206, 0x4207
 _TRACE_EXEC, _EXIT_KILL = 0x10, 0x100000
@@ -82,6 +84,13 @@ class Listener:
     def proceed(self, id_: int) -> None:
         """Let the kernel carry the call out, with what its arguments point at by then."""
         self._respond(id_, 0, _CONTINUE)
+
+    def give(self, id_: int, source: int, place: int, *, close_on_exec: bool) -> None:
+        """Put this process's ``source`` at the caller's ``place``, over what is there. Raises ``OSError``."""
+        flags = os.O_CLOEXEC if close_on_exec else 0
+        addition = ctypes.create_string_buffer(_ADDITION.pack(id_, _IN_PLACE, source, place, flags), _ADDITION.size)
+        if _ioctl(self._descriptor, _ADD_DESCRIPTOR, ctypes.addressof(addition)) < 0:
+            raise _error()
 
     def _respond(self, id_: int, error: int, flags: int) -> None:
         _RESPONSE.pack_into(self._answer, 0, id_, 0, error, flags)

@@ -128,6 +128,8 @@ CALLS: Mapping[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
     "ioctl": (16, 29),
     "socket": (41, 198),
+    "socketpair": (53, 199),
+    "listen": (50, 201),
     "sendto": (44, 206),
     "sendmsg": (46, 211),
     "sendmmsg": (307, 269),
@@ -147,7 +149,21 @@ ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3")
 """Calls that seem not to exist: io_uring does most things without a call that a filter sees, and the flags of clone3
 lie in memory. Programs fall back on others."""
 
-_TOLD_APART = frozenset({"clone", "ioctl", "socket", "sendto", "sendmsg", "sendmmsg", "connect", "execve", "execveat"})
+_TOLD_APART = frozenset(
+    {
+        "clone",
+        "ioctl",
+        "socket",
+        "socketpair",
+        "listen",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "connect",
+        "execve",
+        "execveat",
+    }
+)
 _OURS = frozenset({"seccomp", "pidfd_open", "openat2"})
 
 REFUSED = tuple(name for name in CALLS if name not in _TOLD_APART | _OURS | set(ABSENT))
@@ -220,6 +236,7 @@ def program(network: Network, supervised: Collection[Supervised] = (), on: Machi
         "clone": _if_any_bit(0, _NEW_NAMESPACES, errno.EPERM),
         "ioctl": _if_among(1, (_TIOCSTI, _TIOCLINUX), errno.EPERM),
         "socket": _socket(network),
+        **(_ONLY_SHARED if network is Network.SHARED else {}),
         "sendto": _if_any_bit(3, _MSG_FASTOPEN, errno.EOPNOTSUPP),
         "sendmsg": _if_any_bit(2, _MSG_FASTOPEN, errno.EOPNOTSUPP),
         "sendmmsg": _if_any_bit(3, _MSG_FASTOPEN, errno.EOPNOTSUPP),
@@ -272,6 +289,21 @@ def _socket(network: Network) -> list[_Instruction]:
         *_unless_among(2, (0, socket.IPPROTO_TCP), errno.EPROTONOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
     ]
+
+
+_ONLY_SHARED: Mapping[str, list[_Instruction]] = {
+    # Landlock has no rule for listening without a port of one's choosing, and somebody outside could connect.
+    "listen": [_fail(errno.EACCES)],
+    # A pair of datagram sockets can still send to any unix socket of the machine.
+    "socketpair": [
+        _argument(1),
+        (_AND, 0, 0, _SOCK_TYPE_MASK),
+        (_JUMP_EQUAL, 2, 0, socket.SOCK_STREAM),
+        (_JUMP_EQUAL, 1, 0, socket.SOCK_SEQPACKET),
+        _fail(errno.EPROTONOSUPPORT),
+        (_RETURN, 0, 0, _ALLOW),
+    ],
+}
 
 
 class _Program(ctypes.Structure):

@@ -6,15 +6,16 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ciguard.sandbox import notification as kernel
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.confinement import Confinement
 from ciguard.sandbox.confining import PR_SET_PDEATHSIG, confine, prctl
+from ciguard.sandbox.connecting import GUARD, serve
 from ciguard.sandbox.memory import Memory
-from ciguard.sandbox.notification import Listener
-from ciguard.sandbox.seccomp import LISTENER_MESSAGE
+from ciguard.sandbox.notification import Listener, Notification
+from ciguard.sandbox.seccomp import LISTENER_MESSAGE, Supervised
 from ciguard.sandbox.supervisor import Supervisor
 from ciguard.sandbox.tracing import AgentProcesses
 
@@ -31,14 +32,21 @@ def hand_over(channel: socket.socket, listener: int) -> None:
 
 
 def supervisor(
-    channel: socket.socket, agent: int, argv: Sequence[str], ask: Callable[[int, Command], None]
+    channel: socket.socket,
+    agent: int,
+    argv: Sequence[str],
+    ports: Collection[int],
+    ask: Callable[[int, Command], None],
 ) -> tuple[Listener, Supervisor] | tuple[None, None]:
-    """Take the listener that the process ``agent`` hands over; nothing when it failed before."""
+    """Take the listener that the process ``agent`` hands over; nothing when it failed before.
+
+    ``ports`` are the guard's.
+    """
     listener = _taken(channel)
     if listener is None:
         return None, None
     arguments = tuple(os.fsencode(argument) for argument in argv[1:])
-    return listener, Supervisor(AgentProcesses(listener), ask, agent, arguments)
+    return listener, Supervisor(AgentProcesses(listener, ports), ask, agent, arguments)
 
 
 def _taken(channel: socket.socket) -> Listener | None:
@@ -61,7 +69,7 @@ def act_as(uid: int | None, gid: int | None) -> None:
 
 
 def trial(wanted: Confinement) -> str:
-    """Take the confinement in a process that ends then, and supervise its one command.
+    """Take the confinement in a process that ends then, and supervise its one connection and its one command.
 
     Returns why that cannot be had, or nothing.
     """
@@ -74,7 +82,7 @@ def trial(wanted: Confinement) -> str:
     watched = ""
     if wanted.supervised and (listener := _taken(ours)) is not None:
         try:
-            watched = _watch(listener)
+            watched = _watch(listener, wanted)
         except OSError as error:
             watched = error.strerror or str(error)
         finally:
@@ -85,7 +93,7 @@ def trial(wanted: Confinement) -> str:
     while os.WIFSTOPPED(status := os.waitpid(process, 0)[1]):
         kernel.detach(process, os.WSTOPSIG(status))
     if watched:
-        return f"the agent's commands cannot be supervised: {watched}"
+        return f"the agent cannot be supervised: {watched}"
     return complaint or (f"a process under it ended with status {status}" if status else "")
 
 
@@ -94,7 +102,10 @@ def _try(wanted: Confinement, channel: socket.socket, complaints: int) -> None:
         listener = confine(wanted)
         if listener >= 0:
             hand_over(channel, listener)
-            os.execv(_NOWHERE, (_NOWHERE,))  # noqa: S606 - never carried out
+            if Supervised.CONNECTIONS in wanted.supervised:
+                _reach(wanted.ports[0])
+            if Supervised.COMMANDS in wanted.supervised:
+                os.execv(_NOWHERE, (_NOWHERE,))  # noqa: S606 - never carried out
     except FileNotFoundError:
         pass
     except Exception as error:  # noqa: BLE001 - told to the guard, in words
@@ -103,16 +114,34 @@ def _try(wanted: Confinement, channel: socket.socket, complaints: int) -> None:
         os._exit(0)
 
 
-def _watch(listener: Listener) -> str:
-    """Serve the one command of the trial with everything that supervision needs. Raises OSError."""
-    import select
+def _reach(port: int) -> None:
+    """Connect to the guard, who may not listen yet. Raises OSError."""
+    with socket.socket() as trying:
+        if (failure := trying.connect_ex((GUARD, port))) not in (0, errno.ECONNREFUSED):
+            raise OSError(failure, os.strerror(failure))
 
-    select.select([listener], [], [], 5)
-    notification = listener.receive()
+
+def _watch(listener: Listener, wanted: Confinement) -> str:
+    """Serve what the trial does with everything that supervision needs. Raises OSError."""
+    if Supervised.CONNECTIONS in wanted.supervised:
+        notification = _next(listener)
+        if notification is None:
+            return "its connection did not arrive"
+        serve(notification, listener, wanted.ports)
+    if Supervised.COMMANDS not in wanted.supervised:
+        return ""
+    notification = _next(listener)
     if notification is None:
-        return "its system call did not arrive"
+        return "its command did not arrive"
     if Memory(notification.thread, len(_NOWHERE) + 1).string(notification.arguments[0]) != os.fsencode(_NOWHERE):
         return "its memory holds something else than it said"
     kernel.seize(notification.thread)
     listener.fail(notification.id, errno.ENOENT)
     return ""
+
+
+def _next(listener: Listener) -> Notification | None:
+    import select
+
+    select.select([listener], [], [], 5)
+    return listener.receive()

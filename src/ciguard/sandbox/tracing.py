@@ -7,8 +7,10 @@ import select
 import signal
 import socket
 import stat
+from collections.abc import Collection
 
 from ciguard.sandbox import notification as kernel
+from ciguard.sandbox.connecting import serve
 from ciguard.sandbox.execution import Execution, Outcome, executed, execution, outcome
 from ciguard.sandbox.notification import Listener, Notification
 from ciguard.sandbox.program import Programs
@@ -23,14 +25,21 @@ _OF_THE_KERNEL = ("/proc", "/sys", "/sys/fs/cgroup")
 class AgentProcesses:
     """Everything below this process that the filter with ``listener`` is on."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, ports: Collection[int]) -> None:
+        """``ports`` are the guard's, where connections are supervised, too."""
+        self._ports = ports
+        self._connect = number("connect", machine())
         self._listener = listener
         self._execveat = number("execveat", machine())
         self._programs = Programs()
 
     def receive(self) -> Notification | None:
-        """The next call that waits, if there is one."""
-        return self._listener.receive()
+        """The next command that waits, if there is one. A connection is answered on the spot."""
+        notification = self._listener.receive()
+        if notification is not None and notification.call == self._connect:
+            serve(notification, self._listener, self._ports)
+            return None
+        return notification
 
     def read(self, notification: Notification) -> Execution | None:
         """What the call would execute; None when it no longer waits, so that what was read may be another thread's."""
