@@ -23,3 +23,10 @@ def analyse_program(argv: Sequence[str]) -> Script:
     walk = Walk()
     walk.program(argv)
     return walk.result()
+
+
+def analyse_inline(code: str) -> Script:
+    """What ``code``, a program in another language than the shell's, could start, as far as its strings tell."""
+    walk = Walk()
+    walk.inline(code)
+    return walk.result()

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ciguard.inspect.shell.inline_code import InlineCode
+
 
 class Trait(StrEnum):
     """What is remarkable about a script as a whole."""
@@ -103,12 +105,14 @@ class Command:
 class Script:
     """Everything that a script could run, what is remarkable about it, and what it writes into files itself.
 
-    ``files`` are by their normalised path, seen from where the script starts.
+    ``files`` are by their normalised path, seen from where the script starts. ``inline`` are the programs in other
+    languages that stand in the script.
     """
 
     commands: tuple[Command, ...] = ()
     traits: frozenset[Trait] = frozenset()
     files: Mapping[str, Word] = field(default_factory=dict)
+    inline: tuple[InlineCode, ...] = ()
 
 
 def _shown(word: Word) -> str:

@@ -14,7 +14,7 @@ _STARTS = re.compile(
     r"|child_process|exec(?:File|Sync|FileSync)?\b|spawn(?:Sync)?\b|fork\b|system\b|popen|shell_exec|passthru|proc_open"
     r"|pcntl_exec|Open3|IO\.popen|Kernel\.|Process\.(?:spawn|exec)|Deno\.(?:run|Command)|Bun\.spawn|execa|shelljs|shell\."
     r"|io\.popen|os\.execute|Runtime\.getRuntime|ProcessBuilder|do\s+shell\s+script|getoutput|check_call|check_output"
-    r"|__import__|eval\b|qx\b|open\s*\(?\s*\w+\s*,?\s*[\"'](?:\||-\|))|`|%x|:!|\bsh\.",
+    r"|__import__|eval\b|exec_command|shell_command|run_command|qx\b|open\s*\(?\s*\w+\s*,?\s*[\"'](?:\||-\|))|`|%x|:!|\bsh\.",
     re.IGNORECASE,
 )
 _DELETES = re.compile(

@@ -79,6 +79,7 @@ class Walk:
         self._commands: dict[Command, None] = {}
         self._traits: set[Trait] = set()
         self._files: dict[str, Word] = {}
+        self._inlined: list[inline_code.InlineCode] = []
         self._scope = _Scope()
         self._via: tuple[str, ...] = ()
         self._depth = 0
@@ -98,9 +99,13 @@ class Walk:
         """Go through what a program with these words starts."""
         self._bounded(lambda: self._command(tuple(Word(word) for word in argv), (), (), None))
 
+    def inline(self, text: str) -> None:
+        """Go through ``text``, a program in another language."""
+        self._bounded(lambda: self._inline(Word(text)))
+
     def result(self) -> Script:
         """What was found."""
-        return Script(tuple(self._commands), frozenset(self._traits), dict(self._files))
+        return Script(tuple(self._commands), frozenset(self._traits), dict(self._files), tuple(self._inlined))
 
     def _bounded(self, go: Callable[[], object]) -> None:
         try:
@@ -632,6 +637,7 @@ class Walk:
 
     def _inline(self, code: Word) -> None:
         found = inline_code.read(code.text)
+        self._inlined.append(found)
         for argv in found.commands:
             self._command(tuple(Word(text) for text in argv), (), (), None)
         for text in found.scripts:

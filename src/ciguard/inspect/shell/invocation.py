@@ -1,0 +1,122 @@
+"""Patterns of commands as policies write them: ``terraform destroy``, ``docker run --privileged``, ``aws * delete-*``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ciguard.inspect.shell.command import Command, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A program, the words that follow it in this order, and options that stand anywhere.
+
+    ``**`` among the words stands for any number of them; ``*`` within one for any characters.
+    """
+
+    program: re.Pattern[str]
+    words: tuple[re.Pattern[str] | None, ...]
+    options: tuple[tuple[str, re.Pattern[str] | None], ...]
+
+    def matches(self, command: Command) -> bool:
+        """Whether ``command`` is such an invocation; more words and options than the pattern has are no matter."""
+        return self._matches_program(command) and self._has_options(command.arguments) and self._has_words(command)
+
+    def _matches_program(self, command: Command) -> bool:
+        name = command.program
+        if name:
+            return self.program.fullmatch(name) is not None
+        first = command.words[0] if command.words else Word("")
+        return first.pattern and _fits(self.program, first.text.rpartition("/")[2])
+
+    def _has_options(self, arguments: Sequence[Word]) -> bool:
+        return all(any(_is_option(arguments, n, *option) for n in range(len(arguments))) for option in self.options)
+
+    def _has_words(self, command: Command) -> bool:
+        """In order from the first; a word right behind an option may be that option's value and so be passed over."""
+        places = {0}
+        behind_option = False
+        for word in command.arguments:
+            if word.text.startswith("-") and word.text != "-":
+                behind_option = "=" not in word.text and word.text != "--"
+                continue
+            places = _stepped(self.words, places, word, skips=behind_option)
+            behind_option = False
+            if not places:
+                return False
+        return any(all(part is None for part in self.words[place:]) for place in places)
+
+
+@lru_cache(maxsize=4096)
+def invocation(pattern: str) -> Invocation:
+    """The pattern that a policy writes as ``pattern``, one word behind the other with spaces between them."""
+    program, *rest = pattern.split()
+    words = tuple(None if part == "**" else _glob(part) for part in rest if not part.startswith("-"))
+    options = []
+    for part in rest:
+        if part.startswith("-"):
+            name, equals, value = part.partition("=")
+            options.append((name, _glob(value) if equals else None))
+    return Invocation(_glob(program), words, tuple(options))
+
+
+def _glob(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, re.split(r"\*+", text))), re.DOTALL)
+
+
+def _fits(program: re.Pattern[str], shell_pattern: str) -> bool:
+    """Whether the shell's pattern, such as ``r?``, can stand for the program; only for names without ``*``."""
+    name = re.sub(r"\\(.)", r"\1", program.pattern)
+    regex = "".join(
+        ".*" if piece == "*" else "." if piece[0] in "?[" and piece != "[" else re.escape(piece)
+        for piece in re.findall(r"\*|\?|\[[^\]]+\]|.", shell_pattern[:100], re.DOTALL)
+    )
+    return re.fullmatch(regex, name, re.DOTALL) is not None
+
+
+def _stepped(words: tuple[re.Pattern[str] | None, ...], places: set[int], word: Word, *, skips: bool) -> set[int]:
+    """How far the pattern may have come behind ``word``; at the end of the pattern anything may follow."""
+    found = set()
+    for place in places:
+        if skips or place == len(words):
+            found.add(place)
+        while place < len(words) and words[place] is None:
+            found.add(place)
+            place += 1
+            if place == len(words):
+                found.add(place)
+        if place < len(words):
+            wanted = words[place]
+            if wanted is not None and wanted.fullmatch(word.text) is not None:
+                found.add(place + 1)
+    return found
+
+
+def _is_option(arguments: Sequence[Word], index: int, name: str, value: re.Pattern[str] | None) -> bool:
+    text = arguments[index].text
+    if not text.startswith("-"):
+        return False
+    if value is None:
+        return _names_option(text.partition("=")[0], name) or _has_letter(text, name)
+    given, equals, rest = text.partition("=")
+    if equals and _names_option(given, name):
+        return value.fullmatch(rest) is not None
+    if _names_option(text, name) or (_has_letter(text, name) and text.endswith(name[1:])):
+        following = arguments[index + 1].text if index + 1 < len(arguments) else ""
+        return value.fullmatch(following) is not None
+    return len(name) == 2 and text.startswith(name) and value.fullmatch(text[2:]) is not None
+
+
+def _names_option(given: str, name: str) -> bool:
+    """``--forc`` is ``--force`` to the programs that take abbreviations; ``-destroy`` may be ``--destroy``."""
+    if given == name or (len(name) > 2 and given.lstrip("-") == name.lstrip("-")):
+        return True
+    return name.startswith("--") and len(given) >= 5 and name.startswith(given)
+
+
+def _has_letter(text: str, name: str) -> bool:
+    """``-rf`` holds ``-f``."""
+    return len(name) == 2 and re.fullmatch(r"-[A-Za-z0-9]+", text) is not None and name[1] in text[1:]
