@@ -143,11 +143,13 @@ def _explain(options: argparse.Namespace) -> int:
 
     policy = load_policy(FileSource(Path()), options.file)
     operation, connection = _operation(options.operation)
-    decision = Evaluator(policy).decide(subject_of(operation, connection))
+    evaluator = Evaluator(policy)
+    subject = subject_of(operation, connection)
+    facts = _decision_facts(policy, evaluator.decide(subject), evaluator.evidence(subject))
     if options.json:
-        _print_json(_decision_facts(policy, decision))
+        _print_json(facts)
     else:
-        print(_explanation(policy, decision))
+        print(_explanation(facts))
     return 0
 
 
@@ -184,12 +186,12 @@ def _operation(name: str) -> tuple[Mapping[str, Mapping[str, Any]], str]:
     return value, connection
 
 
-def _explanation(policy: Policy, decision: Decision) -> str:
-    facts = _decision_facts(policy, decision)
+def _explanation(facts: Mapping[str, Any]) -> str:
     lines = []
     for rule in facts["matched"]:
         lines.append(f"matched    {rule['rule']} ({rule['action']}, risk {rule['risk']})")
         lines.append(f"           {rule['text']}")
+        lines += (f"found      {found}" for found in rule["found"])
     if not facts["matched"]:
         lines.append("matched    no rule")
     lines.append(f"risk       {facts['arithmetic']}")
@@ -200,7 +202,7 @@ def _explanation(policy: Policy, decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def _decision_facts(policy: Policy, decision: Decision) -> dict[str, Any]:
+def _decision_facts(policy: Policy, decision: Decision, evidence: Mapping[str, list[str]]) -> dict[str, Any]:
     from ciguard.policy.evaluation import RISK, arithmetic
 
     actions = {rule.id: rule.action.value for _, rule in policy.placed_rules()}
@@ -210,6 +212,7 @@ def _decision_facts(policy: Policy, decision: Decision) -> dict[str, Any]:
             "action": actions.get(reason.rule, decision.action.word),
             "risk": reason.risk,
             "text": reason.text,
+            "found": evidence.get(reason.rule, []),
         }
         for reason in decision.reasons
         if reason.rule != RISK

@@ -61,6 +61,13 @@ class Evaluator:
                 return Decision(Action.BLOCK, decision.risk, (*decision.reasons, Reason(EGRESS, refused)))
         return decision
 
+    def evidence(self, subject: Operation | Result) -> dict[str, list[str]]:
+        """The commands and files that each matching rule found in ``subject``, by the rule's id."""
+        watch = self._rules.get(subject.connection, {}).get(subject.kind)
+        looked_at = Subject(subject)
+        matchers = [] if watch is None else [item for item in watch.matchers if item.matches(looked_at)]
+        return {matcher.rule.id: matcher.evidence(looked_at) for matcher in matchers}
+
     def mask_spans(self, text: str, kind: OperationKind | ResultKind, connection: str) -> list[tuple[int, int, str]]:
         """What rules with ``action: mask`` hide in a text of ``kind``: (start, end, rule id), in characters, sorted.
 

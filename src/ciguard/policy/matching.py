@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ciguard.inspect.sql_statement import Statement
 from ciguard.inspect.text_rules import Pattern, TextRule, any_of, encoded
@@ -12,6 +13,9 @@ from ciguard.policy import globs
 from ciguard.policy.rules import Rule
 from ciguard.policy.sql_matching import sql_matches
 from ciguard.policy.tools import GROUPS
+
+if TYPE_CHECKING:
+    from ciguard.policy.command_matching import Commands
 
 _ENVELOPE = frozenset(
     {"address", "also", "argv", "body", "bytes", "command", "cwd", "force", "host", "id", "input", "inspect", "method"}
@@ -56,6 +60,13 @@ class Subject:
         return [encoded(text) for text in self.texts]
 
     @cached_property
+    def commands(self) -> Commands:
+        """What the scripts, commands and file tools in the body could do."""
+        from ciguard.policy.command_matching import commands_of
+
+        return commands_of(self._subject)
+
+    @cached_property
     def statements(self) -> frozenset[Statement]:
         """What the SQL of the body does."""
         from ciguard.policy.sql_texts import statements_of
@@ -88,7 +99,16 @@ class Matcher:
 
     def matches(self, subject: Subject) -> bool:
         """Whether every matcher of the rule matches; the cheapest is asked first."""
-        return self._matches_tool(subject) and self._matches_text(subject) and self._matches_sql(subject)
+        return (
+            self._matches_tool(subject)
+            and self._matches_text(subject)
+            and self._matches_sql(subject)
+            and all(self._evidence(subject))
+        )
+
+    def evidence(self, subject: Subject) -> list[str]:
+        """What the rule found in ``subject``, which it matches: the commands and files, for people."""
+        return self._evidence(subject)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the rule's text matcher matches, in characters; none without one."""
@@ -105,6 +125,15 @@ class Matcher:
 
     def _matches_sql(self, subject: Subject) -> bool:
         return self.rule.sql is None or sql_matches(self.rule.sql, subject.statements)
+
+    def _evidence(self, subject: Subject) -> list[str]:
+        """What each matcher of commands that the rule has found; empty where it found nothing."""
+        rule = self.rule
+        if rule.command is None and rule.files is None and rule.git is None and rule.kubernetes is None:
+            return []
+        from ciguard.policy.command_matching import evidence
+
+        return evidence(rule, subject.commands)
 
 
 class Watch:

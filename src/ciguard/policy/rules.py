@@ -8,9 +8,22 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ciguard.decision import Action
+from ciguard.inspect.shell.trait import GitAct, Trait
 from ciguard.inspect.sql_statement import StatementKind
 from ciguard.operation import OperationKind
-from ciguard.policy.shapes import Approver, Keyword, Kind, Regex, RuleId, TableGlob, ToolGlob, refusal
+from ciguard.policy.shapes import (
+    Approver,
+    CommandPattern,
+    FileGlob,
+    Glob,
+    Keyword,
+    Kind,
+    Regex,
+    RuleId,
+    TableGlob,
+    ToolGlob,
+    refusal,
+)
 
 
 class Section(BaseModel):
@@ -96,6 +109,88 @@ class SqlMatcher(Section):
         return self
 
 
+class CommandMatcher(Section):
+    """Looks at every command that a script could run, through quotes, variables and the programs that start others.
+
+    One entry that matches is enough.
+    """
+
+    run: tuple[CommandPattern, ...] = Field(
+        default=(),
+        description="Commands: the program and the words that follow it, with options that it has anywhere. * stands "
+        "for any characters of a word, ** for any words.",
+        examples=[["terraform destroy", "docker run --privileged", "aws * delete-*", "gcloud ** delete"]],
+    )
+    traits: tuple[Trait, ...] = Field(
+        default=(),
+        description="What a script does as a whole: it runs what it downloads (downloaded-code) or decodes "
+        "(decoded-code), holds a program in another language (inline-code), multiplies itself (fork-bomb), runs a text "
+        "(unknown-code) or a program (unknown-program) that cannot be told beforehand, cannot be read (unreadable) or "
+        "is more than is followed (too-large).",
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> CommandMatcher:
+        if not self.run and not self.traits:
+            raise refusal("a command matcher needs something to look for", "give it run or traits")
+        return self
+
+
+class FilesMatcher(Section):
+    """Looks at the files that commands and the agent's file tools touch. One entry that matches is enough.
+
+    In a path ``*`` stands for any characters. ``~`` is any home folder, ``.`` the workspace; what begins with neither
+    ``/`` nor ``~`` is looked for at any depth.
+    """
+
+    reads: tuple[FileGlob, ...] = Field(default=(), description="Files that are read, or given to a program to read.")
+    writes: tuple[FileGlob, ...] = Field(default=(), description="Files that are created, changed, moved or removed.")
+    deletes: tuple[FileGlob, ...] = Field(
+        default=(), description="Files and folders that are removed with all that is in them."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> FilesMatcher:
+        if not (self.reads or self.writes or self.deletes):
+            raise refusal("a files matcher needs something to look for", "give it reads, writes or deletes")
+        return self
+
+
+class GitMatcher(Section):
+    """Looks at what git commands and pushes do."""
+
+    acts: tuple[GitAct, ...] = Field(min_length=1, description="What is done; one of them is enough.")
+    branches: tuple[Glob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Branches of the remote to which this is limited; * stands for any characters. A push that does "
+        "not name its branch matches too.",
+        examples=[["main", "release/*"]],
+    )
+
+
+class KubernetesMatcher(Section):
+    """Looks at what kubectl, oc and helm commands and requests to a cluster ask. All that it names must match."""
+
+    verbs: tuple[Glob, ...] = Field(
+        min_length=1,
+        description="Verbs, and what they amount to: delete-all (--all, -A), scale-to-zero, rollout-restart, "
+        "rollout-undo. To uninstall with helm is delete, too.",
+    )
+    resources: tuple[Glob, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Kinds of resources in the plural, releases for helm; unknown is what a command does not tell.",
+        examples=[["namespaces", "nodes", "secrets"]],
+    )
+    namespaces: tuple[Glob, ...] | None = Field(
+        default=None, min_length=1, description="Namespaces; a command that does not name one matches too."
+    )
+    contexts: tuple[Glob, ...] | None = Field(
+        default=None, min_length=1, description="Contexts; a command that does not name one matches too."
+    )
+
+
 class Rule(Section):
     """Something to look for, and what follows when it is there. All matchers of a rule must match."""
 
@@ -107,6 +202,10 @@ class Rule(Section):
     text: TextMatcher | None = Field(default=None, description="Matches texts.")
     tool: ToolMatcher | None = Field(default=None, description="Matches the names of called tools.")
     sql: SqlMatcher | None = Field(default=None, description="Matches what SQL does.")
+    command: CommandMatcher | None = Field(default=None, description="Matches what scripts and commands run.")
+    files: FilesMatcher | None = Field(default=None, description="Matches the files that are touched.")
+    git: GitMatcher | None = Field(default=None, description="Matches what is done with git.")
+    kubernetes: KubernetesMatcher | None = Field(default=None, description="Matches what is asked of a cluster.")
     action: ActionWord = Field(
         default=ActionWord.ALLOW,
         description="allow only adds the risk; mask hides what text matches; hold asks a human; block refuses.",
@@ -123,8 +222,13 @@ class Rule(Section):
 
     @model_validator(mode="after")
     def _sound(self) -> Rule:
-        if self.text is None and self.tool is None and self.sql is None:
-            raise refusal(f"rule {self.id} matches nothing", "give it a matcher: text, tool or sql")
+        others = [self.sql, self.command, self.files, self.git, self.kubernetes]
+        if self.text is None and self.tool is None and not any(others):
+            raise refusal(
+                f"rule {self.id} matches nothing",
+                "give it a matcher: text, tool, sql, command, files, git or kubernetes",
+            )
+        self._check_kinds()
         if self.tool is not None and OperationKind.TOOL_CALL not in self.on:
             raise refusal(
                 f"rule {self.id} looks at the name of a tool, which only a tool_call has",
@@ -141,10 +245,30 @@ class Rule(Section):
             raise refusal(
                 f"rule {self.id} counts approvers and names none", "give it approvers, or remove count", at=("count",)
             )
-        if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or self.sql is not None):
+        if self.action is ActionWord.MASK and (self.text is None or self.tool is not None or any(others)):
             raise refusal(
                 f"rule {self.id} masks, which takes a text matcher and no other",
                 "give it text: {regex: [...]} or text: {keywords: [...]}; what that matches is masked",
                 at=("action",),
             )
         return self
+
+    def _check_kinds(self) -> None:
+        """A matcher of commands is only for kinds that can hold one: for others the rule could never match."""
+        for name, kinds in _KINDS.items():
+            for index, kind in enumerate(self.on):
+                if getattr(self, name) is not None and kind not in kinds:
+                    raise refusal(
+                        f"rule {self.id} has the matcher {name}, for which a {kind} never has anything",
+                        f"write on: with some of {', '.join(kinds)}, and a second rule for the other kinds",
+                        at=("on", index),
+                    )
+
+
+_WITH_COMMANDS = (OperationKind.TOOL_CALL, OperationKind.COMMAND, OperationKind.SSH_COMMAND)
+_KINDS = {
+    "command": _WITH_COMMANDS,
+    "files": _WITH_COMMANDS,
+    "git": (*_WITH_COMMANDS, OperationKind.GIT_PUSH),
+    "kubernetes": (*_WITH_COMMANDS, OperationKind.KUBERNETES_REQUEST),
+}

@@ -206,6 +206,22 @@ TableGlob = Annotated[
     str,
     Shape(r"[^\s.]{1,100}(?:\.[^\s.]{1,100}){0,2}", "the name of a table", "write table, schema.table or schema.*"),
 ]
+CommandPattern = Annotated[
+    str,
+    Shape(
+        r"[^\s-]\S*(?: \S+){0,15}",
+        "a pattern of commands",
+        "write a program and the words that follow it with single spaces: docker run --privileged",
+    ),
+]
+FileGlob = Annotated[
+    str,
+    Shape(
+        r"(?!\./.)[^\n]{1,200}(?<!/)|/",
+        "a path",
+        "write a path without ./ in front and / behind, in which * stands for any characters: /etc/*, ~/.ssh/*, .env",
+    ),
+]
 ToolGlob = Annotated[Glob, AfterValidator(_tool_glob)]
 Kind = Annotated[str, AfterValidator(_kind), WithJsonSchema({"enum": list(KINDS)})]
 ClaimValues = Annotated[

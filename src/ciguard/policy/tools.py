@@ -6,6 +6,7 @@ execute none of their texts. Names are exact; tools of MCP servers carry the ser
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 _READING = frozenset(
@@ -23,6 +24,11 @@ _WRITING = frozenset(
         "write_todos",
     }
 )
+
+CHANGES_FILES = re.compile(
+    r"(?i)write|edit|create|delete|remove|move|rename|patch|replace|insert|append|save|upload|put"
+)
+"""Names of tools, of MCP servers for example, that change the files which they are given."""
 
 GROUPS: Mapping[str, frozenset[str]] = {
     "ciguard:reading-tools": _READING,

@@ -171,7 +171,13 @@ class TestExplain:
         assert main(["policy", "explain", ".ciguard.yml", "operation.json", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {
             "matched": [
-                {"rule": "risky", "action": "allow", "risk": 65, "text": "The rule risky of the policy matches."}
+                {
+                    "rule": "risky",
+                    "action": "allow",
+                    "risk": 65,
+                    "text": "The rule risky of the policy matches.",
+                    "found": [],
+                }
             ],
             "risk": 65,
             "arithmetic": "65",

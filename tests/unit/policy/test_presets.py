@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from ciguard.decision import Action
+from ciguard.inspect.shell.analysis import analyse_program
+from ciguard.inspect.shell.invocation import invocation
 from ciguard.inspect.text_rules import TextRule, encoded
 from ciguard.operation import Json, Operation, OperationKind
 from ciguard.policy import preset_files
@@ -142,12 +144,34 @@ def test_an_argument_list_is_decided_like_the_line(words: str) -> None:
 def test_hostile_texts_are_matched_in_one_pass(rule: Rule) -> None:
     """A backtracking engine would not come back from these."""
     if rule.text is None:
-        assert rule.sql is not None
+        assert rule.sql or rule.command or rule.files or rule.git or rule.kubernetes
         return
     pattern = TextRule(rule.text.regex, rule.text.keywords)
     for piece in ("a ", "rm -", "curl x |", "/../", "git push ", "'\"", "\\\n", "-- ", "$( "):
         pattern.found_in([encoded(piece * 20_000)])
     assert not pattern.found_in([b""])
+
+
+@pytest.mark.parametrize("piece", ["a ", "rm -", "curl x |", "/../", "git push ", "'\"", "\\\n", "-- ", "$( ", "*/"])
+def test_hostile_scripts_are_decided_in_bounded_work(piece: str) -> None:
+    """Every rule looks at the same analysis, which has bounds."""
+    decision = Evaluator(preset("ciguard:strict")).decide(call("Bash", {"command": piece * 5_000}))
+    assert decision.action in set(Action)
+
+
+@every_rule
+def test_every_command_that_a_rule_names_is_found(rule: Rule) -> None:
+    """A pattern with every ``|`` taken the first way, and ``*`` as some word, is a command that it matches."""
+    for pattern in rule.command.run if rule.command else ():
+        words = [word.replace("**", "x").replace("*", "x") for word in pattern.split()]
+        chosen = [(head + equals + tail.split("|")[0]) for head, equals, tail in map(_parts, words)]
+        script = analyse_program(chosen)
+        assert any(invocation(pattern).matches(command) for command in script.commands), (pattern, chosen)
+
+
+def _parts(word: str) -> tuple[str, str, str]:
+    head, equals, tail = word.partition("=") if word.startswith("-") else ("", "", word)
+    return head.split("|")[0], equals, tail
 
 
 class TestDocumentation:

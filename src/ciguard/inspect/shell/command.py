@@ -9,20 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ciguard.inspect.shell.inline_code import InlineCode
-
-
-class Trait(StrEnum):
-    """What is remarkable about a script as a whole."""
-
-    DOWNLOADED_CODE = "downloaded-code"
-    DECODED_CODE = "decoded-code"
-    INLINE_CODE = "inline-code"
-    UNKNOWN_CODE = "unknown-code"
-    UNKNOWN_PROGRAM = "unknown-program"
-    UNREADABLE = "unreadable"
-    TOO_LARGE = "too-large"
-    FORK_BOMB = "fork-bomb"
-
+from ciguard.inspect.shell.trait import Trait
 
 _KNOWN_NAME = re.compile(r"/([\w.+-]+)\Z")
 """The base name at the end of a path whose folder is not known: ``$VENV/bin/python``."""

@@ -1,7 +1,8 @@
-"""What a command does to files: which it reads, which it changes, which it deletes, by what its program is known for."""
+"""What a command does to files: which it reads, changes and deletes, by what its program is known for."""
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from ciguard.inspect.shell.paths import Target, target
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The paths that a command reads, changes (creates, writes, moves, removes) and deletes with all that is in them."""
+    """The paths that a command reads, changes (creates, writes, moves, removes), and deletes as a whole."""
 
     reads: tuple[Target, ...] = ()
     writes: tuple[Target, ...] = ()
@@ -53,10 +54,13 @@ _PATH = re.compile(r"[~/.\w$][^\n\"'`]{0,300}")
 
 def effects(command: Command) -> Effects:
     """What ``command`` does to files; what its program starts is a command of its own."""
+    started = starters.started(command.words)
+    if started:
+        command = replace(command, words=command.words[: len(command.words) - len(started)])
     reads = [target(item.target, command.directory) for item in command.redirections if item.access is Access.READ]
     writes = [target(item.target, command.directory) for item in command.redirections if item.access is not Access.READ]
     deletes: list[Target] = []
-    name = command.program
+    name = command.program or _likely(command)
     operands = [
         _Operand(word, target(word, command.directory, below=_reads_below(command))) for word in _operands(command)
     ]
@@ -65,7 +69,10 @@ def effects(command: Command) -> Effects:
     if removing is not None:
         deletes += removing
         writes += removing
-    elif name == "find" or name == "fd":
+        if name in _COPYING and operands:
+            reads += [item.target for item in operands[:-1]]
+            writes += _copied(operands[:-1], operands[-1])
+    elif name in ("find", "fd"):
         reads += [replace(item.target, below=False) for item in operands]
     elif name in _CHANGING or (name in _EDITORS and any(map(_EDITING.fullmatch, options))):
         writes += [item.target for item in operands]
@@ -77,6 +84,8 @@ def effects(command: Command) -> Effects:
     elif name == "dd":
         writes += [_value(item.word, "of=", command) for item in operands if item.word.text.startswith("of=")]
         reads += [_value(item.word, "if=", command) for item in operands if item.word.text.startswith("if=")]
+    elif name == "crontab" and (operands or command.stdin is not None or {"-e", "-r"} & set(options)):
+        writes.append(Target(("/var/spool/cron/user",)))
     elif name == "git":
         writes += _git(command)
         reads += [item.target for item in operands]
@@ -91,7 +100,8 @@ def effects(command: Command) -> Effects:
 def inline_effects(code: InlineCode) -> Effects:
     """What a program in another language does to the files that its strings name."""
     named = tuple(target(Word(text), "") for text in code.strings if _PATH.fullmatch(text))
-    return Effects(named, named if code.writes or code.deletes else (), named if code.deletes else ())
+    deleted = tuple(target(Word(text), "") for text in code.deleted if _PATH.fullmatch(text))
+    return Effects(named, named if code.writes else deleted, deleted)
 
 
 def all_effects(script: Script) -> Iterator[tuple[str, Effects]]:
@@ -117,6 +127,16 @@ def _operands(command: Command) -> list[Word]:
         elif word.text == "--":
             behind = True
     return words
+
+
+def _likely(command: Command) -> str:
+    """The program that deletes, if the unknown one may be that: ``/bin/r? x``, ``$X -rf x``."""
+    first = command.words[0] if command.words else Word("")
+    pattern = first.text.rpartition("/")[2]
+    if first.pattern:
+        return next((name for name in sorted(_DELETING) if fnmatch.fnmatchcase(name, pattern)), "")
+    recursive = any(re.fullmatch(r"-[a-zA-Z]*[rR][a-zA-Z]*", word.text) for word in command.arguments)
+    return "rm" if recursive else ""
 
 
 def _reads_below(command: Command) -> bool:

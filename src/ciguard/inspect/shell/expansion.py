@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from ciguard.inspect.shell.command import NO_ORIGINS, Trait, Word
+from ciguard.inspect.shell.command import NO_ORIGINS, Word
 from ciguard.inspect.shell.syntax import (
     Computed,
     Part,
@@ -25,6 +25,7 @@ from ciguard.inspect.shell.syntax import (
     Text,
     Variable,
 )
+from ciguard.inspect.shell.trait import Trait
 
 ALTERNATIVES = 8
 """Possible values of one word that are followed."""

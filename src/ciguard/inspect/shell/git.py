@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ciguard.inspect.shell.command import Command, Word
-
-
-class GitAct(StrEnum):
-    """What rules can ask of a git command."""
-
-    PUSH = "push"
-    FORCE_PUSH = "force-push"
-    LEASE_PUSH = "lease-push"
-    DELETE_BRANCH = "delete-branch"
-    REWRITE_HISTORY = "rewrite-history"
-    REWRITE_COMMITS = "rewrite-commits"
-    DISCARD_WORK = "discard-work"
-    EXECUTABLE_SETTING = "executable-setting"
+from ciguard.inspect.shell.trait import GitAct
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +25,18 @@ _SETTING = re.compile(
     r"(?i)(?:core\.(?:hookspath|fsmonitor|sshcommand|pager|editor|askpass|gitproxy|attributesfile)|(?:credential\.(?:.*\.)?helper)"
     r"|(?:filter|merge|diff|difftool|mergetool|browser|man)\.(?:.*\.)?(?:clean|smudge|process|driver|command|textconv|cmd|path)"
     r"|diff\.external|sequence\.editor|gpg\.(?:.*\.)?program|url\..*\.(?:insteadof|pushinsteadof)|http\.(?:.*\.)?(?:proxy|sslverify)"
-    r"|include(?:if\..*)?\.path|protocol\.ext\.allow|remote\..*\.(?:uploadpack|receivepack|url)|uploadpack\.packobjectshook"
+    r"|include(?:if\..*)?\.path|protocol\.ext\.allow|remote\..*\.(?:uploadpack|receivepack)|uploadpack\.packobjectshook"
     r"|init\.templatedir|pager\..*|interactive\.difffilter|ssh\.variant)"
 )
+
+_HARMLESS = frozenset({"", "cat", "less", "more", "true", "false", ":", "vi", "vim", "nano", "cache", "/dev/null"})
+"""Values that start nothing of the agent's own."""
 
 
 def read(command: Command) -> GitUse | None:
     """What ``command`` does; None when it is no git command."""
+    if command.program == "bfg":
+        return GitUse(frozenset({GitAct.REWRITE_HISTORY}))
     if command.program != "git" and not command.program.startswith("git-"):
         return None
     words = list(command.arguments)
@@ -89,7 +81,7 @@ def _pushed(words: list[Word]) -> tuple[set[GitAct], tuple[str, ...] | None]:
         elif _is(text, "--force") or re.fullmatch(r"-[a-zA-Z0-9]*f[a-zA-Z0-9]*", text):
             acts.add(GitAct.FORCE_PUSH)
         elif _is(text, "--mirror"):
-            acts |= {GitAct.FORCE_PUSH, GitAct.DELETE_BRANCH}
+            acts.add(GitAct.FORCE_PUSH)
             every = True
         elif _is(text, "--delete") or _is(text, "--prune") or re.fullmatch(r"-[a-zA-Z0-9]*d[a-zA-Z0-9]*", text):
             acts.add(GitAct.DELETE_BRANCH)
@@ -125,6 +117,8 @@ def _sets(texts: list[str]) -> bool:
 
 def _executes(setting: str) -> bool:
     name, _, value = setting.partition("=")
+    if value in _HARMLESS:
+        return False
     return _SETTING.fullmatch(name) is not None or (name.lower().startswith("alias.") and value.startswith("!"))
 
 

@@ -18,8 +18,8 @@ _STARTS = re.compile(
     re.IGNORECASE,
 )
 _DELETES = re.compile(
-    r"(?i)\b(?:rmtree|remove_?tree|rm_rf|rm_r|rmdir|rm(?:Sync)?|unlink(?:Sync)?|removedirs|remove|delete|truncate"
-    r"|FileUtils|rimraf|del)\b|rmdirSync|delTree"
+    r"(?i)\b(?:rmtree|remove_?tree|rm_rf|rm_r|rmdir|rm|unlink|removedirs|remove|delete|truncate"
+    r"|rimraf|del)(?:Sync)?\s*\(?\s*(?:(?:[\w.]+\(|\[)\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')"
 )
 _WRITES = re.compile(
     r"(?i)write|append|\bopen\s*\([^)]*,\s*(?:mode\s*=\s*)?[\"'][rwaxb+]*[wax+]|\bcopy|\bmove|rename|chmod|symlink|\bput\b"
@@ -40,14 +40,15 @@ class InlineCode:
     """What a program in another language holds.
 
     ``scripts`` could be run by a shell and ``commands`` be started; ``starts`` says that it starts processes at all.
-    ``strings`` are its literal strings; ``deletes`` and ``writes`` say that it calls something that does.
+    ``strings`` are its literal strings, ``deleted`` those that it gives to a function which deletes; ``writes`` says
+    that it calls something that writes.
     """
 
     starts: bool
     scripts: tuple[str, ...]
     commands: tuple[tuple[str, ...], ...]
     strings: tuple[str, ...]
-    deletes: bool
+    deleted: tuple[str, ...]
     writes: bool
 
 
@@ -62,7 +63,7 @@ def read(code: str) -> InlineCode:
         strings if starts else (),
         lists if starts else (),
         strings,
-        _DELETES.search(code) is not None,
+        tuple(dict.fromkeys(_unescaped(match) for match in _DELETES.findall(code)))[:_MOST],
         _WRITES.search(code) is not None,
     )
 

@@ -1,4 +1,4 @@
-"""Patterns of commands as policies write them: ``terraform destroy``, ``docker run --privileged``, ``aws * delete-*``."""
+"""Patterns of commands as policies write them: ``terraform destroy``, ``docker run --privileged``, ``aws * rm-*``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ciguard.inspect.shell import starters
 from ciguard.inspect.shell.command import Command, Word
 
 
@@ -14,16 +15,17 @@ from ciguard.inspect.shell.command import Command, Word
 class Invocation:
     """A program, the words that follow it in this order, and options that stand anywhere.
 
-    ``**`` among the words stands for any number of them; ``*`` within one for any characters.
+    ``a|b`` is one or the other; ``**`` among the words stands for any number of them, ``*`` within one for any
+    characters. An option with a value is ``--name=value`` in a pattern, and in any of the usual ways in a command.
     """
 
     program: re.Pattern[str]
     words: tuple[re.Pattern[str] | None, ...]
-    options: tuple[tuple[str, re.Pattern[str] | None], ...]
+    options: tuple[tuple[tuple[str, ...], re.Pattern[str] | None], ...]
 
     def matches(self, command: Command) -> bool:
         """Whether ``command`` is such an invocation; more words and options than the pattern has are no matter."""
-        return self._matches_program(command) and self._has_options(command.arguments) and self._has_words(command)
+        return self._matches_program(command) and self._has_options(command) and self._has_words(command)
 
     def _matches_program(self, command: Command) -> bool:
         name = command.program
@@ -32,8 +34,16 @@ class Invocation:
         first = command.words[0] if command.words else Word("")
         return first.pattern and _fits(self.program, first.text.rpartition("/")[2])
 
-    def _has_options(self, arguments: Sequence[Word]) -> bool:
-        return all(any(_is_option(arguments, n, *option) for n in range(len(arguments))) for option in self.options)
+    def _has_options(self, command: Command) -> bool:
+        """The options of what ``sudo`` starts are not sudo's own."""
+        if not self.options:
+            return True
+        started = starters.started(command.words)
+        own = command.arguments if started is None else command.words[1 : len(command.words) - len(started)]
+        return all(
+            any(_is_option(own, place, name, value) for name in names for place in range(len(own)))
+            for names, value in self.options
+        )
 
     def _has_words(self, command: Command) -> bool:
         """In order from the first; a word right behind an option may be that option's value and so be passed over."""
@@ -59,39 +69,38 @@ def invocation(pattern: str) -> Invocation:
     for part in rest:
         if part.startswith("-"):
             name, equals, value = part.partition("=")
-            options.append((name, _glob(value) if equals else None))
+            options.append((tuple(name.split("|")), _glob(value) if equals else None))
     return Invocation(_glob(program), words, tuple(options))
 
 
 def _glob(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, re.split(r"\*+", text))), re.DOTALL)
+    choices = (".*".join(map(re.escape, re.split(r"\*+", choice))) for choice in text.split("|"))
+    return re.compile("|".join(choices), re.DOTALL)
 
 
 def _fits(program: re.Pattern[str], shell_pattern: str) -> bool:
     """Whether the shell's pattern, such as ``r?``, can stand for the program; only for names without ``*``."""
-    name = re.sub(r"\\(.)", r"\1", program.pattern)
+    names = re.sub(r"\\(.)", r"\1", program.pattern).split("|")
     regex = "".join(
         ".*" if piece == "*" else "." if piece[0] in "?[" and piece != "[" else re.escape(piece)
         for piece in re.findall(r"\*|\?|\[[^\]]+\]|.", shell_pattern[:100], re.DOTALL)
     )
-    return re.fullmatch(regex, name, re.DOTALL) is not None
+    return any(re.fullmatch(regex, name, re.DOTALL) for name in names)
 
 
 def _stepped(words: tuple[re.Pattern[str] | None, ...], places: set[int], word: Word, *, skips: bool) -> set[int]:
     """How far the pattern may have come behind ``word``; at the end of the pattern anything may follow."""
     found = set()
-    for place in places:
-        if skips or place == len(words):
+    pending = list(places)
+    while pending:
+        place = pending.pop()
+        wanted = words[place] if place < len(words) else None
+        if skips or wanted is None:
             found.add(place)
-        while place < len(words) and words[place] is None:
-            found.add(place)
-            place += 1
-            if place == len(words):
-                found.add(place)
-        if place < len(words):
-            wanted = words[place]
-            if wanted is not None and wanted.fullmatch(word.text) is not None:
-                found.add(place + 1)
+        if wanted is None and place < len(words):
+            pending.append(place + 1)
+        elif wanted is not None and wanted.fullmatch(word.text) is not None:
+            found.add(place + 1)
     return found
 
 
@@ -112,6 +121,8 @@ def _is_option(arguments: Sequence[Word], index: int, name: str, value: re.Patte
 
 def _names_option(given: str, name: str) -> bool:
     """``--forc`` is ``--force`` to the programs that take abbreviations; ``-destroy`` may be ``--destroy``."""
+    if "*" in name:
+        return _glob(name).fullmatch(given) is not None
     if given == name or (len(name) > 2 and given.lstrip("-") == name.lstrip("-")):
         return True
     return name.startswith("--") and len(given) >= 5 and name.startswith(given)

@@ -12,7 +12,7 @@ from ciguard.inspect.shell.command import Word
 WORKSPACE = re.compile(r"/(?:home/[^/]+/work/([^/]+)/\1|__w/([^/]+)/\2|builds/[^/]+/[^/]+|github/workspace)(?=/|\Z)")
 """Where forges check the repository out (GitHub's runner and its containers, GitLab's runner)."""
 
-_HOMES = re.compile(r"(?:~[\w.-]*|/root|/(?:home|Users)/[^/*?]+)(?=/|\Z)")
+_HOMES = re.compile(r"(?:~[\w.-]*|/root|/(?:home|Users)/[^/]+)(?=/|\Z)")
 _HOME_VARIABLE = re.compile(r"\$(?:HOME\b|\{HOME\})")
 _HERE_VARIABLE = re.compile(
     r"\$(?:(?:PWD|GITHUB_WORKSPACE|CI_PROJECT_DIR|WORKSPACE)\b|\{(?:PWD|GITHUB_WORKSPACE|CI_PROJECT_DIR|WORKSPACE)\}"
@@ -67,7 +67,7 @@ def _forms(path: str) -> list[str]:
     forms = [path]
     workspace = WORKSPACE.match(path)
     if workspace is not None:
-        forms.append(path[workspace.end() + 1 :] or ".")
+        return [path, path[workspace.end() + 1 :] or "."]
     home = _HOMES.match(path)
     if home is not None:
         forms.append(f"~{path[home.end() :]}")
@@ -83,7 +83,12 @@ def _overlaps(glob: str, path: str, *, pattern: bool) -> bool:
         return _compiled(glob).fullmatch(path) is not None
     if len(path) > _LONGEST_PATTERN:
         return True
-    globs = [glob] if glob.startswith(("/", "~")) or glob == "." else [glob, f"*/{glob}"]
+    if glob.startswith(("/", "~")):
+        globs = [glob]
+    else:
+        # All of a folder is no particular file that may lie at any depth: build/* does not mean build/Jenkinsfile.
+        path = re.sub(r"(?:(?<=/)|\A)\*+(?=/|\Z)", "\N{REPLACEMENT CHARACTER}", path)
+        globs = [glob] if glob == "." else [glob, f"*/{glob}"]
     return any(_ends_agree(item, path) and _common(_tokens(item), _patterned(path)) for item in globs)
 
 

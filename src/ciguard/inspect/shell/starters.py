@@ -191,6 +191,8 @@ _GIT_SETTING = re.compile(
 
 def started(words: Sequence[Word]) -> tuple[Word, ...] | None:
     """The words of the program that a prefix such as ``sudo`` starts; None when ``words`` are no such prefix."""
+    if not words:
+        return None
     name, skipped = _name(words)
     starter = _STARTERS.get(name)
     if starter is None:

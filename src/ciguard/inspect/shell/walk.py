@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ciguard.inspect.shell import expansion, inline_code, outputs, starters
-from ciguard.inspect.shell.command import Access, Command, Redirection, Script, Trait, Word
+from ciguard.inspect.shell.command import Access, Command, Redirection, Script, Word
 from ciguard.inspect.shell.outputs import NOTHING, UNKNOWN
 from ciguard.inspect.shell.syntax import (
     DEEPEST,
@@ -34,6 +34,7 @@ from ciguard.inspect.shell.syntax import (
     parse,
 )
 from ciguard.inspect.shell.syntax import Sequence as Body
+from ciguard.inspect.shell.trait import Trait
 
 LONGEST = 131_072
 """Characters of a script that are followed; a longer one is too large."""

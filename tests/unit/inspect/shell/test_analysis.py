@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciguard.inspect.shell.analysis import analyse, analyse_program
-from ciguard.inspect.shell.command import Access, Script, Trait
+from ciguard.inspect.shell.command import Access, Script
+from ciguard.inspect.shell.trait import Trait
 from ciguard.inspect.shell.walk import LONGEST
 
 RM = "rm -rf /"
