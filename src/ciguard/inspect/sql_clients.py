@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ciguard.inspect import sql
-from ciguard.inspect.shell.command import Command, Script, Trait, Word
+from ciguard.inspect.shell.command import Command, Script, Word
+from ciguard.inspect.shell.trait import Trait
 from ciguard.inspect.sql_statement import UNKNOWN, Dialect, Statement
 
 
