@@ -145,11 +145,12 @@ def _explain(options: argparse.Namespace) -> int:
     operation, connection = _operation(options.operation)
     evaluator = Evaluator(policy)
     subject = subject_of(operation, connection)
-    facts = _decision_facts(policy, evaluator.decide(subject), evaluator.evidence(subject))
+    decision = evaluator.decide(subject)
+    facts = _decision_facts(policy, decision, evaluator.evidence(subject))
     if options.json:
         _print_json(facts)
     else:
-        print(_explanation(facts))
+        print(_explanation(facts, decision))
     return 0
 
 
@@ -186,7 +187,7 @@ def _operation(name: str) -> tuple[Mapping[str, Mapping[str, Any]], str]:
     return value, connection
 
 
-def _explanation(facts: Mapping[str, Any]) -> str:
+def _explanation(facts: Mapping[str, Any], decision: Decision) -> str:
     lines = []
     for rule in facts["matched"]:
         lines.append(f"matched    {rule['rule']} ({rule['action']}, risk {rule['risk']})")
