@@ -69,11 +69,6 @@ def jwt(secret: str) -> bool:
     return isinstance(value, dict) and isinstance(value.get("alg"), str)
 
 
-def two_dots(secret: str) -> bool:
-    """GitHub's stateless installation token: a JSON Web Token behind a prefix, so two dots."""
-    return secret.count(".") == 2
-
-
 def basic_auth(secret: str) -> bool:
     """Base64 of printable text with a user, a colon and a password (RFC 7617)."""
     try:
@@ -113,7 +108,6 @@ CHECKS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
         "mixed": written.mixed,
         "random": written.random,
         "strong": written.strong,
-        "two-dots": two_dots,
     }
 )
 """The checks that a rule may name."""

@@ -7,16 +7,9 @@ Five answers, from the most to the least trusting of the place: ``given`` where 
 from __future__ import annotations
 
 import re
-from math import log2
 
 LONGEST_RUN = 4.0
 """Characters of one kind in a row that a random value has on average at most."""
-
-
-def entropy(text: str) -> float:
-    """The Shannon entropy of the characters of ``text``, in bits per character."""
-    length = len(text)
-    return -sum(count / length * log2(count / length) for count in map(text.count, set(text)))
 
 
 def given(secret: str) -> bool:
@@ -56,7 +49,7 @@ def random(secret: str) -> bool:
     if _UUID.fullmatch(secret):
         return True
     if _HEX.fullmatch(secret):
-        return len(secret) >= 20 and entropy(secret) >= 2.7
+        return len(secret) >= 20 and len(set(secret)) >= 7
     if _has_word(secret) or len(secret) > LONGEST_RUN * len(_RUN.findall(secret)):
         return False
     return bool(re.search("[0-9]", secret) and re.search("[A-Za-z]", secret)) or _without_pattern(secret)
@@ -93,7 +86,7 @@ _NUMBERED = re.compile(r"[A-Za-z_][A-Za-z_.-]*[0-9]{0,4}")
 _CODE = re.compile(
     r"[A-Za-z_$][A-Za-z_$]*[0-9]{0,2}(?:(?:\?\.|\.|->|::)[A-Za-z_$][A-Za-z_$]*[0-9]{0,2})+"
     r"|(?:~|\.{1,2}|[A-Za-z]:)?(?:/[a-z_.@-][a-z0-9_.@-]*)+/?|[a-z][a-z0-9+]*://[^@]*"
-    r"|[a-z0-9]+(?:[-_/.][a-z]{2,}[0-9]{0,3}){2,}|arn:.*|(?:[a-z]+[-_])+v?[0-9.]{1,8}|sha(?:1|256|384|512)[-:].*"
+    r"|[a-z0-9]+(?:[-_/.][a-z]{2,}[0-9]{0,3}){2,}|[A-Za-z][A-Za-z.-]*:(?:[0-9]{1,5}|[a-z]+)|arn:.*|(?:[a-z]+[-_])+v?[0-9.]{1,8}|sha(?:1|256|384|512)[-:].*"
 )
 _VERSION = re.compile(
     r"[vV]?[0-9]+(?:[.:/_-][0-9A-Za-z]+){1,3}|[0-9a-fA-F]*(?:[.:][0-9a-fA-F]*)+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|0x[0-9a-fA-F]*"

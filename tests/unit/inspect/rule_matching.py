@@ -19,8 +19,8 @@ from ciguard.inspect.pattern import (
     render,
     rendered_set,
 )
+from ciguard.inspect.rule_matcher import entropy
 from ciguard.inspect.secret_rule import SecretRule
-from ciguard.inspect.written import entropy
 
 
 @dataclass(frozen=True, slots=True)

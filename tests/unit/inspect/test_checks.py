@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ciguard.inspect import checks
 from ciguard.inspect.checks import CHECKS
-from ciguard.inspect.written import entropy
 
 PASSED = {
     "crc32-base62": [
@@ -20,7 +19,6 @@ PASSED = {
     ],
     "crc32-base36": ["glpat-" + "vSY1cyL948aAB440qB6L4zlu9OzsUmEV" + ".01.0w0sfevch"],
     "jwt": ["eyJhbGciOiJub25lIn0.e30.x", "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.x"],
-    "two-dots": ["ghs_1_a.b.c"],
     "basic-auth": [base64.b64encode(b"ada:Kd83nfk2x").decode(), base64.b64encode("ada:pässwort".encode()).decode()],
     "base64-private-key": [base64.b64encode(b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + b"x" * 60).decode()],
     "discord": ["MTIzNDU2Nzg5MDEyMzQ1Njc4.abcdef.x"],
@@ -41,7 +39,6 @@ REFUSED = {
     "crc32-base62": ["ghp_" + "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ" + "0mLq18", "npm_" + "x" * 36],
     "crc32-base36": ["glpat-" + "vSY1cyL948aAB440qB6L4zlu9OzsUmEV" + ".01.0w0sfevci"],
     "jwt": ["eyJ.e30.x", "W10.e30.x", "eyJ0eXAiOiJKV1QifQ.e30.x", "eyJhbGciOjF9.e30.x", "////.e30.x"],
-    "two-dots": ["ghs_1_a.b", "ghs_1_a.b.c.d"],
     "basic-auth": ["auth", "realm", "YWRh", "//8=", base64.b64encode(b"user:password").decode(), "OmFiY2Q="],
     "base64-private-key": [base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + b"x" * 60).decode()],
     "discord": ["aGVsbG8td29ybGQtMTI.abcdef.x", "MTIzA.abcdef.x"],
@@ -52,7 +49,7 @@ REFUSED = {
         "changeme"],
     "chosen": ["password", "new_password", "string", "config.db.password2", "/run/secrets/db", "password1", "$PASSWORD",
         "12345678", "[ciguard-masked:password:33f3bff85469]"],
-    "strong": ["hunter2", "sha256", "10.0.0.1:5432", "2031-01-01", "correcthorse!"],
+    "strong": ["hunter2", "sha256", "10.0.0.1:5432", "localhost:22", "2031-01-01", "correcthorse!"],
 }  # fmt: skip
 
 
@@ -97,9 +94,3 @@ def test_a_check_of_structure_answers_for_whatever_its_patterns_let_through(body
 def test_a_check_of_what_is_written_answers_for_every_text(text: str) -> None:
     for name in ("given", "chosen", "strong", "mixed", "random"):
         assert CHECKS[name](text) in {True, False}
-
-
-def test_entropy_counts_bits() -> None:
-    assert entropy("aaaa") == 0
-    assert entropy("abab") == 1
-    assert entropy("abcdefgh") == 3
