@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         default="",
         metavar="KINDS",
-        help="only these, separated by commas: prompts, calls, results, masked, held, blocked, refused",
+        help="only these, separated by commas: prompts, calls, results, masked, held, blocked, refused, network",
     )
     show.add_argument("--grep", default="", metavar="REGEX", help="only what this matches, in upper or lower case")
     show.add_argument("--json", action="store_true", help="one JSON object a line: each event with its body")

@@ -36,12 +36,15 @@ def content_of(kind: OperationKind | ResultKind, body: Json) -> Content:
             return Content(name, sole if isinstance(sole, str) else fields(given))
         case OperationKind.COMMAND, {"argv": list(argv)}:
             return Content("", shlex.join(_text(word) for word in argv))
-        case OperationKind.HTTP_REQUEST, {"method": str(method), "url": str(url)}:
-            return Content(method, url)
+        case OperationKind.HTTP_REQUEST, {"method": str(method), "url": str(url), **rest}:
+            body_text = rest.get("body", f"({rest['bytes']} bytes)" if "bytes" in rest else "")
+            return Content(f"{method} {url}", str(body_text))
         case OperationKind.SQL, {"statement": str(statement)}:
             return Content("", statement)
-        case OperationKind.CONNECT, {"host": str(host), "port": int(port)}:
-            return Content("", f"{host}:{port}")
+        case OperationKind.CONNECT, {"host": str(host), "port": int(port), **rest}:
+            named = [f"TLS for {name}" for name in (rest.get("server_name"),) if name]
+            addresses = [str(address) for address in (rest.get("address"),) if address]
+            return Content(f"{host}:{port}", ", ".join([*addresses, *named]))
         case OperationKind.SSH_COMMAND, {"host": str(host), "command": str(command)}:
             return Content(host, command)
         case ResultKind.RESPONSE_TEXT, {"text": str(text)}:

@@ -64,6 +64,7 @@ class Facts:
     tool_calls: int
     requests: int
     turned_away: int
+    hosts: tuple[tuple[str, int], ...]
     masked: tuple[tuple[str, int], ...]
     stops: tuple[Stop, ...]
     isolation: str
@@ -126,6 +127,7 @@ def facts_of(session: Session) -> Facts:
         tool_calls=sum(event["operation"] == OperationKind.TOOL_CALL for event in operations),
         requests=len(by_type[EventType.REQUEST]),
         turned_away=len(by_type[EventType.REFUSED]),
+        hosts=_hosts(session, operations),
         masked=tuple(sorted(masked.items())),
         stops=tuple(stops),
         isolation=isolation["level"],
@@ -167,6 +169,15 @@ def _stop(session: Session, event: Mapping[str, Any]) -> Stop:
         risk=decision["risk"],
         reasons=tuple((reason["rule"], reason["text"]) for reason in decision["reasons"]),
     )
+
+
+def _hosts(session: Session, operations: list[dict[str, Any]]) -> tuple[tuple[str, int], ...]:
+    """The hosts that the agent was let through to by the proxy, each with how many connections there were."""
+    found: Counter[str] = Counter()
+    for event in operations:
+        if event["operation"] == OperationKind.CONNECT and event["effect"] == "forwarded":
+            found[recorded_content(session, event).title] += 1
+    return tuple(sorted(found.items()))
 
 
 def _asked(session: Session, operations: list[dict[str, Any]]) -> str:

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     HELD = "held"
     BLOCKED = "blocked"
     REFUSED = "refused"
+    NETWORK = "network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,11 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             what = f"{event['method']} {event['path']} → {event['status']}: {event['reason']}"
             title = _title(event, "refused", event["connection"], Tone.BAD)
             return Entry(event, frozenset({Kind.REFUSED}), title, what)
+        case EventType.TRANSFER if not event["complete"] or event["masked"]:
+            masked = ", ".join(f"{count} × {name} masked" for name, count in event["masked"].items())
+            title = _title(event, "transfer", f"status {event['status']}" if event["status"] else "", Tone.WARNING)
+            kinds = {Kind.NETWORK, Kind.MASKED} if masked else {Kind.NETWORK}
+            return Entry(event, frozenset(kinds), title, "; ".join(filter(None, (event["reason"], masked))))
         case EventType.RESPONSE if not event["complete"] or event["status"] >= 400:
             how = "" if event["complete"] else "cut short: "
             why = f"status {event['status']}, {how}{event['reason']}".rstrip(", ")
@@ -204,6 +210,8 @@ _GROUPS: Mapping[OperationKind | ResultKind, Kind] = {
     OperationKind.PROMPT: Kind.PROMPTS,
     OperationKind.TOOL_CALL: Kind.CALLS,
     OperationKind.COMMAND: Kind.CALLS,
+    OperationKind.CONNECT: Kind.NETWORK,
+    OperationKind.HTTP_REQUEST: Kind.NETWORK,
     ResultKind.RESPONSE_TEXT: Kind.RESULTS,
     ResultKind.TOOL_RESULT: Kind.RESULTS,
     ResultKind.ROWS: Kind.RESULTS,

@@ -23,11 +23,21 @@ from ciguard.report.content import Content, content_of
         (OperationKind.COMMAND, {"argv": ["echo", "a b"]}, Content("", "echo 'a b'")),
         (
             OperationKind.HTTP_REQUEST,
-            {"method": "GET", "url": "https://example.com/"},
-            Content("GET", "https://example.com/"),
+            {"method": "POST", "url": "https://example.com/", "body": "a=b"},
+            Content("POST https://example.com/", "a=b"),
+        ),
+        (
+            OperationKind.HTTP_REQUEST,
+            {"method": "PUT", "url": "https://example.com/", "bytes": 7, "sha256": "00"},
+            Content("PUT https://example.com/", "(7 bytes)"),
         ),
         (OperationKind.SQL, {"statement": "SELECT 1"}, Content("", "SELECT 1")),
-        (OperationKind.CONNECT, {"host": "example.com", "port": 443}, Content("", "example.com:443")),
+        (OperationKind.CONNECT, {"host": "example.com", "port": 443}, Content("example.com:443", "")),
+        (
+            OperationKind.CONNECT,
+            {"host": "example.com", "port": 443, "address": "192.0.2.1", "server_name": "b.example"},
+            Content("example.com:443", "192.0.2.1, TLS for b.example"),
+        ),
         (OperationKind.SSH_COMMAND, {"host": "example.com", "command": "ls"}, Content("example.com", "ls")),
         (
             OperationKind.GIT_PUSH,

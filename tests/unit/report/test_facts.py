@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ciguard.operation import Json
 from ciguard.report.facts import Stop, facts_of
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
@@ -84,3 +85,26 @@ def test_an_empty_log_and_a_missing_body_have_facts_too(tmp_path: Path) -> None:
     facts = facts_of(open_session(directory))
     assert facts.asked == ""
     assert "is missing: there is no objects/000001.pack]" in facts.stops[0].content
+
+
+def test_hosts_are_those_that_the_agent_was_let_through_to(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    for host, effect in (("a.example", "forwarded"), ("b.example", "withheld"), ("a.example", "forwarded")):
+        body = recorder.store(f'{{"host":"{host}","port":443}}'.encode())
+        recorder.record(
+            EventType.OPERATION,
+            operation="connect",
+            connection="",
+            request=None,
+            body=body,
+            masked={},
+            decision={"action": "allow" if effect == "forwarded" else "block", "risk": 0, "reasons": []},
+            effect=effect,
+        )
+    transfer: dict[str, Json] = {"operation": 2, "status": 0, "sent": 1, "received": 1, "complete": True, "reason": ""}
+    recorder.record(EventType.TRANSFER, masked={"github-token": 2}, **transfer)
+    sample.end(recorder)
+    facts = facts_of(open_session(tmp_path / "session"))
+    assert facts.hosts == (("a.example:443", 2),)
+    assert facts.masked == (("github-token", 2),)
+    assert facts.blocked == 1

@@ -61,4 +61,5 @@ def trust_bundle(environ: Mapping[str, str], certificate: str) -> str:
             f"the trusted certificates in {error.filename} cannot be read: {error.strerror}",
             "correct SSL_CERT_FILE and NODE_EXTRA_CA_CERTS, or unset them",
         ) from None
-    return "\n".join(text.strip() for text in (*texts, certificate)) + "\n"
+    # Java's keytool takes the first certificate of a file.
+    return "\n".join(text.strip() for text in (certificate, *texts)) + "\n"

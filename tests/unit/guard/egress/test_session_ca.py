@@ -61,7 +61,7 @@ def test_the_bundle_holds_the_machines_certificates_and_the_sessions(tmp_path: P
     (tmp_path / "roots.pem").write_text("ROOTS\n")
     (tmp_path / "more.pem").write_text("MORE")
     environ = {"SSL_CERT_FILE": str(tmp_path / "roots.pem"), "NODE_EXTRA_CA_CERTS": str(tmp_path / "more.pem")}
-    assert trust_bundle(environ, "SESSION\n") == "ROOTS\nMORE\nSESSION\n"
+    assert trust_bundle(environ, "SESSION\n") == "SESSION\nROOTS\nMORE\n"
 
 
 def test_a_machine_without_certificates_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,4 +80,4 @@ def test_the_agent_trusts_a_session_only_where_hosts_are_inspected(tmp_path: Pat
     ca, variables = session_trust(egress, environ, tmp_path)
     assert ca is not None
     assert set(variables.values()) == {str(tmp_path / "certificates.pem")}
-    assert Path(variables["SSL_CERT_FILE"]).read_text() == f"ROOTS\n{ca.certificate}"
+    assert Path(variables["SSL_CERT_FILE"]).read_text() == f"{ca.certificate}ROOTS\n"
