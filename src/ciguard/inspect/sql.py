@@ -12,8 +12,7 @@ from dataclasses import replace
 from ciguard.inspect import sql_dialects, sql_mention, sql_postgres
 from ciguard.inspect.sql_directives import directive_effects
 from ciguard.inspect.sql_lexis import Lexed, lex
-from ciguard.inspect.sql_postgres import Reading
-from ciguard.inspect.sql_statement import UNKNOWN, Dialect, Statement, StatementKind, Unreadable
+from ciguard.inspect.sql_statement import UNKNOWN, Dialect, Reading, Statement, StatementKind, Unreadable
 
 LONGEST = 262_144
 """Characters of a text, with all SQL that it runs from strings, that are read by grammar."""
@@ -30,14 +29,17 @@ def statements(text: str, dialect: Dialect = Dialect.ANY) -> tuple[Statement, ..
     for count, one in enumerate(texts):
         length += len(one)
         if count >= MOST_TEXTS or length > LONGEST:
-            found |= dict.fromkeys(_mentioned(one))
+            found |= dict.fromkeys(statement for rest in texts[count:] for statement in _mentioned(rest))
             found[UNKNOWN] = None
             break
         reading = _read(one, dialect)
         found |= dict.fromkeys(reading.statements)
-        for mention in reading.mentions:
-            found |= dict.fromkeys(mentions(mention))
         texts += reading.texts
+        for mention in reading.mentions:
+            if _is_whole(mention):
+                texts.append(mention)
+            else:
+                found |= dict.fromkeys(_mentioned(mention))
     return tuple(found)
 
 
@@ -52,13 +54,16 @@ def mentions(text: str) -> tuple[Statement, ...]:
 
 def whole(text: str) -> tuple[Statement, ...]:
     """What ``text`` does when all of it is SQL that changes something, and nothing when it is another text."""
+    return statements(text) if _is_whole(text) else ()
+
+
+def _is_whole(text: str) -> bool:
     if len(text) > LONGEST or not _mentioned(text):
-        return ()
+        return False
     try:
-        sql_postgres.read(lex(_clean(text), Dialect.POSTGRES).sql)
+        return bool(sql_postgres.read(lex(_clean(text), Dialect.POSTGRES).sql).statements)
     except Unreadable:
-        return ()
-    return statements(text)
+        return False
 
 
 def _mentioned(text: str) -> tuple[Statement, ...]:
@@ -79,8 +84,9 @@ def _read(text: str, dialect: Dialect) -> Reading:
     text = _clean(text)
     lexed = lex(text, dialect)
     directed = [effect for directive in lexed.directives for effect in directive_effects(directive, dialect)]
+    copied = [_CLIENT_FILE.sub(r"\1 stdin", directive[1:]) for directive in lexed.directives if _COPY.match(directive)]
     if not lexed.words.strip(" \t\r\n;"):
-        return Reading(directed)
+        return Reading(directed, copied)
     match dialect:
         case Dialect.ANY:
             reading = _read_any(text, lexed)
@@ -94,9 +100,12 @@ def _read(text: str, dialect: Dialect) -> Reading:
     if _VARIABLE.search(lexed.words) and any(map(_SETTING.match, lexed.directives)):
         reading.statements = [*(replace(statement, tables=None) for statement in reading.statements), UNKNOWN]
     reading.statements += directed
+    reading.texts += copied
     return reading
 
 
+_COPY = re.compile(r"\\copy\b")
+_CLIENT_FILE = re.compile(r"(?i)\b(from|to)\s+(?:program\s+)?(?:'[^']*'|[\w./~-]+)(?=\s*(?:\Z|with\b|\(|;))")
 _SETTING = re.compile(r"\\(?:set|gset|prompt|getenv)\b")
 _VARIABLE = re.compile(r"(?<![:\w]):['\"]?\w|(?<![:\w]):''")
 """A variable of psql, which it replaces by its text; strings are empty where this is looked for."""
@@ -157,14 +166,18 @@ def _read_any(text: str, lexed: Lexed) -> Reading:
     if known and not _AMBIGUOUS.search(text):
         return reading
     for dialect in _OTHERS:
+        theirs = lex(text, dialect)
         try:
-            other = sql_dialects.read(lex(text, dialect), dialect)
+            other = sql_dialects.read(theirs, dialect)
         except Unreadable:
             continue
         if known:
             reading.statements += [statement for statement in other.statements if statement != UNKNOWN]
             reading.texts += other.texts
         elif not _is_unknown(other):
+            # Where the two do not even agree on what is a string, both count.
+            if theirs.words != lexed.words:
+                other.statements += [statement for statement in reading.statements if statement != UNKNOWN]
             return other
     return reading
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciguard.inspect import sql_mention
 from ciguard.inspect.sql_lexis import Lexed
-from ciguard.inspect.sql_postgres import Reading
-from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Dialect, Statement, StatementKind, Unreadable
+from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Dialect, Reading, Statement, StatementKind, Unreadable
 from ciguard.inspect.sql_truth import Column, Comparison, Condition, Constant, Junction, truth
 
 if TYPE_CHECKING:

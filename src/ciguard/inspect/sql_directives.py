@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Dialect, Statement, StatementKind
+from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Dialect, Statement
 
 _REACHING = frozenset(
     {"archive", "backup", "clone", "e", "ed", "edit", "ef", "ev", "excel", "host", "import", "lo_export"}
@@ -47,9 +47,8 @@ def directive_effects(directive: str, dialect: Dialect) -> list[Statement]:
     if "@" in mark or mark == "\\." or (dialect is Dialect.TSQL and word == "r"):
         return [UNKNOWN]
     if word == "copy":
-        kind = StatementKind.INSERT if re.search(r"(?i)\bfrom\b", rest) else StatementKind.SELECT
-        effects = [Statement(kind, None)]
-        return [*effects, BEYOND] if re.search(r"(?i)\bprogram\b", rest) else effects
+        # What it copies is read as the COPY that psql makes of it.
+        return [BEYOND] if re.search(r"(?i)\bprogram\b", rest) else []
     if word in _REACHING or (word in ("o", "g", "gx") and "|" in rest):
         return [BEYOND]
     if word in _HARMLESS or (dialect is Dialect.POSTGRES and re.fullmatch(r"d[a-zS]*|l[a-z]?", word)):

@@ -7,12 +7,12 @@ hold a NUL, at which the library stops reading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Statement, StatementKind, Unreadable
+from ciguard.inspect.sql_statement import BEYOND, UNKNOWN, Reading, Statement, StatementKind, Unreadable
 from ciguard.inspect.sql_truth import Column, Comparison, Condition, Constant, Junction, truth
 
 if TYPE_CHECKING:
@@ -28,16 +28,6 @@ MOST_LINKED = 500
 libpg_query takes a thousand levels on a stack of 512 kB, the smallest that threads have on the systems served, and a
 bracket can make three.
 """
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a grammar read: the statements, further SQL that they run as ``texts``, and ``mentions``: other texts with
-    SQL somewhere in them."""
-
-    statements: list[Statement] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    mentions: list[str] = field(default_factory=list)
 
 
 def read(text: str) -> Reading:
@@ -430,10 +420,15 @@ def _constant(constant: Any) -> Condition:
         case "ival":
             return Constant(int(constant.ival.ival))
         case "fval":
-            return Constant(float(constant.fval.fval))
+            return _number(constant.fval.fval)
         case "boolval":
             return Constant(bool(constant.boolval.boolval))
         case "sval":
             return Constant(str(constant.sval.sval))
         case _:
             return None
+
+
+def _number(written: str) -> Condition:
+    """A number that is no small integer; one of another base than ten is not compared with others."""
+    return Constant(float(written)) if re.fullmatch(r"[0-9_.]+(?:[eE][+-]?[0-9_]+)?", written) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -61,6 +61,16 @@ class Statement:
 
 BEYOND = Statement(StatementKind.OUTSIDE)
 UNKNOWN = Statement(StatementKind.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a grammar read: the statements, further SQL that they run as ``texts``, and ``mentions``: other texts with
+    SQL somewhere in them."""
+
+    statements: list[Statement] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    mentions: list[str] = field(default_factory=list)
 
 
 class Unreadable(Exception):

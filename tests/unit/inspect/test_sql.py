@@ -93,8 +93,11 @@ def effects(text: str, dialect: Dialect = Dialect.ANY) -> set[str]:
         ("select 1 \\g | sh", {"select", "outside ?"}),
         ("select 'drop table x' \\gexec", {"select", "unknown ?"}),
         ("\\i x.sql\nselect 1", {"select", "unknown ?"}),
-        ("\\copy t from program 'sh'", {"insert ?", "outside ?"}),
-        ("\\copy t to 'x.csv'", {"select ?"}),
+        ("\\copy t from program 'sh'", {"insert t", "outside ?"}),
+        ("\\copy t to 'x.csv'", {"select t"}),
+        ("\\copy t from x.csv with csv", {"insert t"}),
+        ("\\copy what is this", {"insert what", "outside ?", "unknown ?"}),
+        ("\\copy (delete from t returning *) to stdout", {"select", "delete t"}),
         ("select '\\! x'", {"select"}),
         ("\\set t users\ndelete from :t where id = 1", {"delete ? where", "unknown ?"}),
         ("\\set t users\nselect * from a where b = :'t'", {"select ?", "unknown ?"}),
@@ -143,7 +146,15 @@ def test_a_where_that_is_always_true_restricts_nothing(where: str) -> None:
     [
         *("id = 1", "id <> id", "1 = 2", "false", "not true", "true and id = 1", "a = b", "name like 'a%'", "null"),
         *("exists (select 1 from u)", "id in (1, 2)", "id = any (array[1])", "current of c", "(id = 1) is true"),
-        *("'a' = 'b'", "1 > 2", "id is not null", "'word'", "1 = '1' or id = 2"),
+        *(
+            "'a' = 'b'",
+            "1 > 2",
+            "0x1FFFFFFFFFFFFFFFFF = 1",
+            "x'ff' = b'1'",
+            "id is not null",
+            "'word'",
+            "1 = '1' or id = 2",
+        ),
     ],
 )
 def test_a_where_that_depends_on_the_row_restricts(where: str) -> None:
@@ -292,6 +303,24 @@ def test_texts_that_run_texts_come_to_an_end() -> None:
     assert "unknown ?" in effects(text, P)
 
 
+@pytest.mark.parametrize("nest", ["select query_to_xml({0}{1}{0})", "do {0} begin execute {1}; end {0}"])
+def test_texts_nested_in_texts_are_read_one_by_one(nest: str) -> None:
+    text = "drop table x"
+    for depth in range(400):
+        text = nest.format(f"$t{depth}$", text)
+    assert {"unknown ?"} <= effects(text, P)
+    assert {"unknown ?"} <= effects(text)
+
+
+def test_what_is_beyond_the_bound_is_still_looked_through() -> None:
+    many = "".join(f"do $$ begin select {number}; end $$;" for number in range(100))
+    assert "drop ?" in effects(many + "do $$ begin drop table x; end $$", P)
+
+
+def test_two_readings_that_disagree_on_what_is_a_string_both_count() -> None:
+    assert {"drop x"} <= effects("select '\\'; drop table x; -- '; select `a`")
+
+
 def test_what_goes_deeper_than_the_grammar_is_still_found() -> None:
     chain = "||".join(["'a'"] * 100)
     assert effects(f"select {chain}; drop table x", P) == {"select", "unknown ?", "drop x"}
@@ -374,6 +403,13 @@ PIECES = st.sampled_from(
             "#",
         ),
         *("alter table t", "grant all on t to u", "copy t from", "program 'x'", "values (1)", "union", "like '%'", ","),
+        *(
+            "where 0x1FFFFFFFFFFFFFFFFF = 1",
+            "where 1_0.5e9 = 0b1",
+            "where x'f' = b'1'",
+            "where t.* = (a).b",
+            "where a[1]",
+        ),
     ]
 )
 
