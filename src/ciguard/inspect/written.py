@@ -113,7 +113,7 @@ WORDS = frozenset(
     configuration connection console const constant container content context control cookie count create credential
     credentials crypto custom data database date debug default define delete demo deploy deployment deployments
     description dev develop development device digest director disable docker domain double element email empty
-    enable encrypt encrypted encryption endpoint engine entity entry enum env environment error event expected
+    enable encoded encrypt encrypted encryption endpoint engine entity entry enum env environment error event expected
     export expression external false field fields file files filter first float folder form format from function
     future gateway generate generated generic get github gitlab global google group guest handle handler hash header
     headers heading hello hidden history host hostname icon identity image import index info init input install
