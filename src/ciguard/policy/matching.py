@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ciguard.inspect.sql_statement import Statement
@@ -144,15 +145,31 @@ class Watch:
 
     def matched(self, subject: Subject) -> list[Rule]:
         """The rules that match, in policy order."""
-        if self._one_pass is not None and not any(self._one_pass.search(text) for text in subject.encoded):
-            return []
-        return [matcher.rule for matcher in self.matchers if matcher.matches(subject)]
+        asked = [
+            matcher
+            for gate, matchers in self._gates
+            if gate is None or any(gate.search(text) for text in subject.encoded)
+            for matcher in matchers
+        ]
+        return [matcher.rule for matcher in asked if matcher.matches(subject)]
 
     @cached_property
-    def _one_pass(self) -> Pattern | None:
-        """Tells in one pass over a text that none of the rules matches; None where they look at more than texts."""
-        texts = [matcher.text for matcher in self.matchers if matcher.text is not None]
-        return any_of(texts) if len(texts) == len(self.matchers) else None
+    def _gates(self) -> list[tuple[Pattern | None, Sequence[Matcher]]]:
+        """The rules in policy order, those together that one pass over a text can rule out."""
+        gates: list[tuple[Pattern | None, Sequence[Matcher]]] = []
+        for has_text, together in groupby(self.matchers, lambda matcher: matcher.text is not None):
+            group = tuple(together)
+            gates += _gated(group) if has_text else [(None, group)]
+        return gates
+
+
+def _gated(matchers: Sequence[Matcher]) -> list[tuple[Pattern | None, Sequence[Matcher]]]:
+    """Rules that look into texts, in as few parts as the size of a pattern allows."""
+    gate = any_of([matcher.text for matcher in matchers if matcher.text is not None])
+    if gate is not None or len(matchers) == 1:
+        return [(gate, matchers)]
+    half = len(matchers) // 2
+    return [*_gated(matchers[:half]), *_gated(matchers[half:])]
 
 
 def _is_among(tools: Sequence[str], name: str) -> bool:
