@@ -31,6 +31,8 @@ from scripts.benchmarks.table import Results, tables
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 _BEGIN = "<!-- measured: scripts/bench writes what follows -->"
+_BEGIN_COMMANDS = "<!-- commands: scripts/bench --commands writes this -->"
+_END_COMMANDS = "<!-- end of commands -->"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also measure mitmproxy and LiteLLM, installing them")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests; prints, and writes nothing")
+    parser.add_argument("--commands", action="store_true", help="measure what deciding every command costs instead")
     options = parser.parse_args(arguments)
+    if options.commands:
+        return _commands(quick=options.quick)
     if options.peers:
         install_peers()
     with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch, _upstream() as upstream:
@@ -48,6 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.quick:
         introduction = PAGE.read_text(encoding="utf-8").partition(_BEGIN)[0]
         PAGE.write_text(f"{introduction}{_BEGIN}\n\n{report}", encoding="utf-8")
+    return 0
+
+
+def _commands(*, quick: bool) -> int:
+    from scripts.benchmarks.commands import table
+
+    report = f"{_measured('scripts/bench --commands')}\n\n{table(10 if quick else 1, 1 if quick else 2)}\n"
+    print(report)
+    if not quick:
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(_BEGIN_COMMANDS)
+        after = rest.partition(_END_COMMANDS)[2]
+        PAGE.write_text(f"{before}{_BEGIN_COMMANDS}\n\n{report}\n{_END_COMMANDS}{after}", encoding="utf-8")
     return 0
 
 
@@ -111,10 +129,13 @@ def _loads(divisor: int) -> tuple[Load, ...]:
 
 
 def _conditions(peers: bool) -> str:
+    compared = "".join(f", {name} {number}" for name, number in peer_versions().items()) if peers else ""
+    return _measured("scripts/bench --peers" if peers else "scripts/bench", compared)
+
+
+def _measured(command: str, compared: str = "") -> str:
     version = platform.python_version()
     kernel = ".".join(platform.release().split(".")[:2])
-    command = "scripts/bench --peers" if peers else "scripts/bench"
-    compared = "".join(f", {name} {number}" for name, number in peer_versions().items()) if peers else ""
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{command}`: {os.cpu_count()} cores, {platform.system()} "
         f"{kernel}, Python {version}{compared}."

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from scripts.benchmarks.systems import ROOT
 
 BARE = "bare"
 LEVELS = ("none", "landlock", "namespace")
 FILES = 15
+UNIT = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) { char text[64]; snprintf(text, sizeof text, "%d", getpid()); return (int)strlen(text); }
+"""
 
 POLICY = """\
 version: 1
@@ -36,55 +42,39 @@ class Work:
     script: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds: of the clock, and of the processors for everything that took part."""
-
-    wall: float
-    cpu: float
-
-
 def works(divisor: int) -> Sequence[Work]:
-    """The work to measure; every command of the build is another one, as in a real build."""
+    """The work to measure: processes that do nothing, cheap ones that all differ, and a compiler where there is one."""
     same = "i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done"
     files = " ".join(f"include/h{place}" for place in range(FILES))
-    built = f"i=0; while [ $i -lt {{count}} ]; do /bin/cat {files} > out/$i.o; /bin/true $i; i=$((i+1)); done"
-    few, many, units = (number // divisor for number in (400, 4000, 1500))
-    return (
+    read = f"i=0; while [ $i -lt {{count}} ]; do /bin/cat {files} > out/$i; /bin/true $i; i=$((i+1)); done"
+    compiled = "i=0; while [ $i -lt {count} ]; do cc -O1 -c -o out/$i.o include/unit.c; i=$((i+1)); done"
+    few, many, readers, units = (number // divisor for number in (400, 4000, 1500, 300))
+    found = [
         Work(f"{few} starts of one command", same.format(count=few)),
         Work(f"{many} starts of one command", same.format(count=many)),
-        Work(f"a build: {2 * units} different commands, {units * (FILES + 4)} files opened", built.format(count=units)),
-    )
+        Work(f"{2 * readers} different commands that read {readers * FILES} files", read.format(count=readers)),
+    ]
+    if shutil.which("cc"):
+        found.append(Work(f"a build of {units} C files ({3 * units} starts)", compiled.format(count=units)))
+    return found
 
 
 def table(divisor: int, rounds: int) -> str:
     """The measured table."""
-    lines = [
-        "| | " + " | ".join(f"{system}: time, CPU" for system in (BARE, *LEVELS)) + " |",
-        "|---|" + "---:|" * (len(LEVELS) + 1),
-    ]
+    lines = ["| processor time | " + " | ".join((BARE, *LEVELS)) + " |", "|---|" + "---:|" * (len(LEVELS) + 1)]
     with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch:
-        starts = {level: _median([_guarded(level, "true", Path(scratch)) for _ in range(rounds)]) for level in LEVELS}
+        starts = {level: median([_guarded(level, "true", Path(scratch)) for _ in range(5)]) for level in LEVELS}
         for work in works(divisor):
-            taken: dict[str, list[Cost]] = {system: [] for system in (BARE, *LEVELS)}
+            taken: dict[str, list[float]] = {system: [] for system in (BARE, *LEVELS)}
             for _ in range(rounds):
-                taken[BARE].append(
-                    _timed(["sh", "-c", work.script], _workspace(Path(scratch)), {"PATH": os.environ["PATH"]})
-                )
+                bare_environ = {"PATH": os.environ["PATH"]}
+                taken[BARE].append(_timed(["sh", "-c", work.script], _workspace(Path(scratch)), bare_environ))
                 for level in LEVELS:
-                    taken[level].append(_guarded(level, work.script, Path(scratch)))
-            bare = _median(taken[BARE])
-            cells = [f"{bare.wall:.2f} s, {bare.cpu:.2f} s"]
-            for level in LEVELS:
-                cost, start = _median(taken[level]), starts[level]
-                wall, cpu = cost.wall - start.wall, cost.cpu - start.cpu
-                cells.append(f"{wall:.2f} s (× {wall / bare.wall:.2f}), {cpu:.2f} s (× {cpu / bare.cpu:.2f})")
+                    taken[level].append(_guarded(level, work.script, Path(scratch)) - starts[level])
+            bare, *guarded = (median(taken[system]) for system in (BARE, *LEVELS))
+            cells = [f"{bare:.2f} s", *(f"{cost:.2f} s (× {cost / bare:.2f})" for cost in guarded)]
             lines.append(f"| {work.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _median(costs: Sequence[Cost]) -> Cost:
-    return Cost(statistics.median(cost.wall for cost in costs), statistics.median(cost.cpu for cost in costs))
 
 
 def _workspace(scratch: Path) -> Path:
@@ -92,12 +82,13 @@ def _workspace(scratch: Path) -> Path:
     shutil.rmtree(workspace, ignore_errors=True)
     (workspace / "include").mkdir(parents=True)
     (workspace / "out").mkdir()
+    (workspace / "include" / "unit.c").write_text(UNIT)
     for place in range(FILES):
         (workspace / "include" / f"h{place}").write_text(f"line {place}\n" * 50)
     return workspace
 
 
-def _guarded(level: str, script: str, scratch: Path) -> Cost:
+def _guarded(level: str, script: str, scratch: Path) -> float:
     workspace, session = _workspace(scratch), scratch / "session"
     shutil.rmtree(session, ignore_errors=True)
     (workspace / ".ciguard.yml").write_text(POLICY.format(level=level))
@@ -107,14 +98,12 @@ def _guarded(level: str, script: str, scratch: Path) -> Cost:
     return _timed(command, workspace, environ)
 
 
-def _timed(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Cost:
-    """Run ``command``; the processor time is that of the process and of all that it waited for."""
-    begin = time.perf_counter()
+def _timed(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> float:
+    """Run ``command``: the processor time, in seconds, of the process and of all that it waited for."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=folder, env=environ, stdin=quiet, stdout=quiet, stderr=quiet)
     _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime)
+    return usage.ru_utime + usage.ru_stime
