@@ -20,7 +20,7 @@ from ciguard.session.recorder import Recorder
 UNSEEN = "ciguard:unseen-command"
 """The rule that refuses what cannot be decided because nobody can say what would run."""
 
-_LOADER = re.compile(r"(?:ld-[\w.-]+\.so|ld-musl-[\w-]+\.so|ld)(?:\.\d+)*|ld\.so(?:\.\d+)*")
+_LOADER = re.compile(r"ld(?:-[\w.-]+)?\.so(?:\.\d+)*")
 _LOADER_VALUES = frozenset(
     {"--library-path", "--inhibit-rpath", "--audit", "--preload", "--argv0"}
     | {"--glibc-hwcaps-prepend", "--glibc-hwcaps-mask"}

@@ -1,0 +1,41 @@
+"""How a command becomes an operation."""
+
+from __future__ import annotations
+
+import pytest
+
+from ciguard.guard.commands import described
+from ciguard.operation import Json
+from ciguard.sandbox.command import Command, command
+
+LOADER = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+
+READINGS: list[tuple[str, list[str], list[Json]]] = [
+    ("/bin/rm", ["rm", "-r", "x"], []),
+    ("/bin/rm", ["/usr/bin/rm", "x"], []),
+    ("/bin/rm", ["ls", "x"], [["/bin/rm", "x"]]),
+    ("/bin/busybox", ["rm", "x"], [["/bin/busybox", "x"]]),
+    (LOADER, ["ld-linux-x86-64.so.2", "/bin/rm", "x"], [["/bin/rm", "x"]]),
+    (LOADER, ["ld-linux-x86-64.so.2", "--library-path", "/lib", "--list", "rm", "x"], [["rm", "x"]]),
+    (LOADER, ["x", "--argv0", "ls", "rm"], [[LOADER, "--argv0", "ls", "rm"], ["rm"]]),
+    ("/lib/ld-musl-x86_64.so.1", ["ld-musl-x86_64.so.1", "rm"], [["rm"]]),
+    ("/lib/ld-linux-aarch64.so.1", ["ld-linux-aarch64.so.1", "rm"], [["rm"]]),
+    ("/lib64/ld-2.31.so", ["ld-2.31.so", "rm"], [["rm"]]),
+    ("/usr/bin/ld", ["ld", "a.o", "-o", "a"], []),
+    ("/bin/rm", [], []),
+]
+
+
+@pytest.mark.parametrize(("path", "argv", "also"), READINGS)
+def test_a_false_name_and_the_loader_are_read_as_what_they_run(path: str, argv: list[str], also: list[Json]) -> None:
+    assert described(Command(path, tuple(argv))).get("also", []) == also
+
+
+def test_what_is_empty_is_left_out() -> None:
+    assert described(Command("/bin/true", ("true",), "/w")) == {"path": "/bin/true", "argv": ["true"], "cwd": "/w"}
+
+
+def test_a_command_survives_the_way_to_the_guard() -> None:
+    told = Command("/bin/sh", ("sh", "x"), "/w", "/bin/bash", "echo", "unread", "flaw", True)
+    assert command(told.message()) == told
+    assert command(Command("/bin/true", ()).message()) == Command("/bin/true", ())
