@@ -17,7 +17,7 @@ from ciguard.policy.models import IsolationLevel
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 from tests.e2e.conftest import AGENTS
-from tests.sandboxed import OFFERED
+from tests.sandboxed import CONFINING, OFFERED
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 9
@@ -36,7 +36,7 @@ rules:
     action: block
     reason: Nobody may ask for the key.
   - id: no-marker
-    on: [tool_call]
+    on: [tool_call, command]
     text: {{keywords: [forbidden-marker]}}
     action: block
     reason: The marker must not be made.
@@ -94,13 +94,13 @@ def steps(*answers: Callable[[Conversation], Sequence[Block]]) -> Script:
     return script
 
 
-async def guarded(script: Script, command: list[str], folder: Path, level: str = "auto") -> Run:
+async def guarded(script: Script, command: list[str], folder: Path, level: str = "auto", policy: str = POLICY) -> Run:
     """Run ``command`` behind the guard in a fresh workspace."""
     workspace, home, session = folder / "workspace", folder / "home", folder / "session"
     workspace.mkdir()
     home.mkdir()
     async with LoopbackModel(script, api_keys=[KEY]) as model:
-        (workspace / ".ciguard.yml").write_text(POLICY.format(url=model.url, level=level, agents=AGENTS.parent))
+        (workspace / ".ciguard.yml").write_text(policy.format(url=model.url, level=level, agents=AGENTS.parent))
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -233,3 +233,34 @@ async def test_codex_in_code_mode_is_guarded_too(codex: Path, tmp_path: Path) ->
     assert not (tmp_path / "workspace/forbidden-marker.txt").exists()
     (blocked,) = run.events_of("operation", operation="tool_call")
     assert blocked["effect"] == "withheld"
+
+
+OWN_RULES = POLICY.replace("extends: [ciguard:standard]\n", "")
+HIDDEN = {
+    "encoded": "eval $(echo dG91Y2ggZm9yYmlkZGVuLW1hcmtlci50eHQ= | base64 -d)",
+    "written, then run": "printf 'touch forbidden-%s.txt' marker > step.sh; sh step.sh",
+    "another interpreter": 'python3 -c \'import os; os.system("touch forbidden" + "-marker.txt")\'',
+}
+
+
+@pytest.mark.parametrize("level", CONFINING)
+@pytest.mark.parametrize("command", HIDDEN.values(), ids=HIDDEN.keys())
+async def test_a_command_that_only_becomes_real_when_it_is_executed(
+    agent: Agent, tmp_path: Path, command: str, level: IsolationLevel
+) -> None:
+    results: list[str] = []
+
+    def last(conversation: Conversation) -> Sequence[Block]:
+        results.extend(result.text for result in conversation.tool_results)
+        return [Text("It was refused.")]
+
+    run = await guarded(steps(lambda c: [shell(c, command)], last), agent("Do it"), tmp_path, level, OWN_RULES)
+    assert run.status == 0
+    assert not (tmp_path / "workspace/forbidden-marker.txt").exists()
+    assert any("no-marker: The marker must not be made." in result for result in results)
+    [call] = run.events_of("operation", operation="tool_call")
+    assert call["decision"]["action"] == "allow"
+    commands = run.events_of("operation", operation="command")
+    blocked = [event for event in commands if event["effect"] == "withheld"]
+    assert [[reason["rule"] for reason in event["decision"]["reasons"]] for event in blocked] == [["no-marker"]]
+    assert len(commands) > 5, "the helpers that agents start are seen too"
