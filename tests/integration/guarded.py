@@ -298,6 +298,7 @@ def _started(digest: str) -> dict[str, Json]:
     return {
         "session": "0b7f",
         "tool": "ciguard test",
+        "lock": "sha256:" + "0" * 64,
         "policy": {"digest": digest, "source": "policy.yml"},
         "identity": None,
         "job": None,
