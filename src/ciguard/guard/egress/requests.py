@@ -194,6 +194,8 @@ class Requests:
         text = TextAnswer(self._masker) if is_text(said.get("content-type", "")) and seen.method != "HEAD" else None
         if text is not None and said.get("content-encoding", "identity").lower() != "identity":
             raise NotHttpError("the upstream compressed its answer, which was not asked for")
+        if text is not None:
+            passed.kinds = text.kinds
         dropped = _FROM_UPSTREAM if text is None else _FROM_UPSTREAM | {"content-length"}
         reason = self._masker.mask(response.reason.decode("latin-1")).text
         await agent.begin(response.status_code, reason, passed_on(given, dropped, self._masker))
@@ -204,7 +206,6 @@ class Requests:
             raise NotHttpError("the connection broke off") from None
         if text is not None:
             await passed.on(agent, text.finish())
-            passed.kinds = text.kinds
         await agent.finish()
         if not upstream.next():
             self.close()
