@@ -250,22 +250,31 @@ def _scratch(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Itera
 
     The agent may leave there what cannot be deleted, and must not fail the session by it.
     """
-    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
-        scratch = Path(parent).expanduser() / "ciguard"
-        scratch.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix="agent-", dir=scratch, ignore_cleanup_errors=True)
+        made = Path(tempfile.mkdtemp(prefix="agent-", dir=_scratch_folder(environ, owner)))
     except (OSError, RuntimeError) as error:
         raise GuardFailure(
             f"there is no folder for the agent's configuration: {error}",
             "set XDG_CACHE_HOME to a folder that can be written",
         ) from None
-    with made as name:
-        for part in ("", *SCRATCH):
-            Path(name, part).mkdir(exist_ok=True, mode=0o700)
+    try:
+        for part in (made, *(made / name for name in SCRATCH)):
+            part.mkdir(exist_ok=True, mode=0o700)
             if owner is not None:
-                os.chown(Path(name, part), *owner)
-        yield Path(name)
+                os.chown(part, *owner)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _scratch_folder(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Path:
+    """Where the agent's own folder is made: what is above it must let its owner through."""
+    if owner is not None:
+        return Path(environ.get("RUNNER_TEMP") or "/var/tmp")  # noqa: S108 - a folder of a new name is made there
+    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(parent).expanduser() / "ciguard"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:

@@ -25,8 +25,7 @@ MINIMAL = """\
     connections:
       claude:
         type: anthropic
-        credential: {env: ANTHROPIC_API_KEY}
-    isolation: {require: none}"""
+        credential: {env: ANTHROPIC_API_KEY}"""
 
 BEGIN = f"begin with this policy:\n{MINIMAL}"
 

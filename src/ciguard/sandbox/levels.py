@@ -108,6 +108,7 @@ def _namespace(wanted: Wanted) -> list[Way]:
         raise NotOffered("bubblewrap is not installed", "install ciguard from its wheel, on Linux") from None
     request = wanted.request
     table = places.without_sockets(places.table(request, protected=wanted.protected))
+    places.make_mount_points(table, request.scratch / "tmp")
     arguments = bubblewrap.arguments(table, str(request.scratch / "tmp"), os.path.isdir, os.path.exists)
     limits = (READS_ON,)
 

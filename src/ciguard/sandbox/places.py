@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ciguard
 from ciguard.policy.models import IsolationPaths
-from ciguard.sandbox.access import Access
+from ciguard.sandbox.access import Access, below
 from ciguard.sandbox.bubblewrap import TEMPORARY
 
 IN_HOMES = (
@@ -134,6 +134,18 @@ def with_the_machines_devices(entries: Mapping[str, Access]) -> dict[str, Access
     """The table where ``/dev`` is the machine's own: a few devices of it, and nothing else."""
     devices = {path: Access.WRITABLE for path in DEVICES if Path(path).exists() and not Path(path).is_symlink()}
     return {"/dev": Access.HIDDEN, **devices, **entries}
+
+
+def make_mount_points(entries: Mapping[str, Access], temporary: Path) -> None:
+    """Make what will be mounted on below the agent's temporary folder, as this user, who must be able to delete it."""
+    for path in entries:
+        if below(path, TEMPORARY):
+            point = temporary / os.path.relpath(path, TEMPORARY)
+            if Path(path).is_dir():
+                point.mkdir(parents=True, exist_ok=True)
+            else:
+                point.parent.mkdir(parents=True, exist_ok=True)
+                point.touch()
 
 
 def children(path: str) -> list[str]:

@@ -66,6 +66,7 @@ def hosts() -> list[Host]:
     user = ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--")
     return [
         Host("root", (), 0),
+        Host("root in a user's workspace", (), ORDINARY),
         Host("root in a container", containers, 0),
         Host("root without capabilities", nothing, 0),
         Host("user", user, ORDINARY),

@@ -1,0 +1,99 @@
+"""Sessions at each isolation level that this machine offers: their end, their limits, and the guard's death."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ciguard.policy.models import IsolationLevel
+from tests.integration.guarded import until
+from tests.integration.test_run import finished, is_error, is_sound, job, run, start
+from tests.sandboxed import OFFERED
+
+BEATING = """
+sh -c 'setsid sh -c "while :; do echo x >> beat; sleep 0.02; done" >/dev/null 2>&1 &'
+while :; do echo x >> own; sleep 0.02; done
+"""
+
+
+@pytest.fixture(params=OFFERED)
+def level(request: pytest.FixtureRequest) -> IsolationLevel:
+    """A level, and none in place of it."""
+    return IsolationLevel(request.param)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An empty repository."""
+    subprocess.run(["git", "init", "--quiet", tmp_path / "workspace"], check=True)
+    return tmp_path / "workspace"
+
+
+def at(level: IsolationLevel, more: str = "") -> str:
+    """The policy's words for exactly this level."""
+    return f"isolation: {{require: none, prefer: {level}{more}}}"
+
+
+async def test_the_death_of_the_guard_ends_everything(tmp_path: Path, level: IsolationLevel) -> None:
+    """Also what went to a session of its own."""
+    async with job(tmp_path, more=at(level)):
+        given = ("--identity", "none", "--session-dir", str(tmp_path.parent / f"{tmp_path.name}-session"))
+        process = await start(tmp_path, ["sh", "-c", BEATING], *given)
+        await until(lambda: (tmp_path / "beat").exists() and (tmp_path / "own").exists())
+        process.kill()
+        await process.wait()
+        sizes: tuple[int, int] | None = None
+
+        def is_still() -> bool:
+            nonlocal sizes
+            before, sizes = sizes, ((tmp_path / "beat").stat().st_size, (tmp_path / "own").stat().st_size)
+            return sizes == before
+
+        async with asyncio.timeout(20):
+            while not is_still():  # noqa: ASYNC110
+                await asyncio.sleep(0.3)
+        assert process.stdout is not None
+        # The agent held them open, too.
+        await process.communicate()
+
+
+async def test_an_agent_that_runs_too_long_is_ended(tmp_path: Path, level: IsolationLevel) -> None:
+    session = tmp_path.parent / f"{tmp_path.name}-session"
+    async with job(tmp_path, more=at(level, ", limits: {wall_time: 1s}")):
+        process = await start(tmp_path, ["sleep", "300"], "--identity", "none", "--session-dir", str(session))
+        ran = await finished(process, tmp_path)
+    assert ran.status == 76
+    assert is_error(ran)
+    assert "isolation.limits.wall_time (1s)" in ran.errors
+    assert is_sound(session)
+
+
+async def test_a_session_directory_in_a_writable_place_is_refused_where_it_cannot_be_hidden(tmp_path: Path) -> None:
+    async with job(tmp_path, more="isolation: {require: landlock, prefer: landlock}"):
+        ran = await run(tmp_path, ["touch", "started"])
+    if IsolationLevel.LANDLOCK in OFFERED:
+        assert "session cannot be hidden inside of" in ran.errors
+    assert ran.status == 69
+    assert not (tmp_path / "started").exists()
+    assert not ran.directory.exists()
+
+
+async def test_a_secret_in_the_git_configuration_is_back_after_the_agent(
+    tmp_path: Path, repository: Path, level: IsolationLevel
+) -> None:
+    workspace = repository
+    config = workspace / ".git/config"
+    config.write_text(config.read_text() + '[http "https://example.com/"]\n\textraheader = AUTHORIZATION: basic eDp5\n')
+    before = config.read_text()
+    async with job(workspace, more=at(level)):
+        process = await start(
+            workspace, ["cat", ".git/config"], "--identity", "none", "--session-dir", str(tmp_path / "session")
+        )
+        ran = await finished(process, tmp_path)
+    assert ran.status == 0, ran.errors
+    assert "[core]" in ran.output
+    assert "AUTHORIZATION" not in ran.output
+    assert config.read_text() == before
