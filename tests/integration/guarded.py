@@ -255,7 +255,7 @@ async def guarded(
         known = [KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)]
         masker = session_masker(policy.masking, known, placeholders)
         recorder.write_policy(policy.text)
-        recorder.record(EventType.SESSION_STARTED, **_started(policy.digest))
+        recorder.record(EventType.SESSION_STARTED, **started(policy.digest))
         recorder.record(EventType.AGENT_STARTED, argv=["agent"])
         failures: list[CiguardError] = []
         notices: list[Notice] = []
@@ -294,7 +294,8 @@ def leaks(session: Session) -> list[str]:
     return files + [digest for digest in session.digests() if secret in session.body(digest)]
 
 
-def _started(digest: str) -> dict[str, Json]:
+def started(digest: str) -> dict[str, Json]:
+    """The fields of a first event, under the policy with this digest."""
     return {
         "session": "0b7f",
         "tool": "ciguard test",

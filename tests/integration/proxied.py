@@ -26,7 +26,7 @@ from ciguard.guard.upstream import Upstreams
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, OperationKind
+from ciguard.operation import OperationKind
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
 from ciguard.session.event import EventType
@@ -34,6 +34,7 @@ from ciguard.session.reading import open_session
 from ciguard.session.recorder import Recorder
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
+from tests.integration.guarded import started
 
 TOKEN = "ciguard-session-token-for-the-tests"
 CREDENTIAL = "upstream-credential-5f1e9a7c"
@@ -253,7 +254,7 @@ async def proxied(
     placeholders = Placeholders(b"key of the tests")
     masker = Masker([KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)], placeholders)
     recorder.write_policy(policy.text)
-    recorder.record(EventType.SESSION_STARTED, **_started(policy.digest))
+    recorder.record(EventType.SESSION_STARTED, **started(policy.digest))
     failures: list[CiguardError] = []
     notices: list[Notice] = []
     lookups: list[str] = []
@@ -297,16 +298,3 @@ def loopback_socket() -> socket.socket:
     listener = socket.create_server((LOOPBACK, 0))
     listener.setblocking(False)
     return listener
-
-
-def _started(digest: str) -> dict[str, Json]:
-    return {
-        "session": "0b7f",
-        "tool": "ciguard test",
-        "policy": {"digest": digest, "source": "policy.yml"},
-        "identity": None,
-        "job": None,
-        "isolation": {"level": "none", "limits": []},
-        "signing": [],
-        "connections": {},
-    }
