@@ -15,7 +15,8 @@ from enum import Enum
 from typing import Protocol
 
 from ciguard.inspect.shell.command import NO_ORIGINS, Word
-from ciguard.inspect.shell.syntax import (
+from ciguard.inspect.shell.trait import Trait
+from ciguard.inspect.shell.tree import (
     Computed,
     Part,
     ProcessSubstitution,
@@ -25,7 +26,6 @@ from ciguard.inspect.shell.syntax import (
     Text,
     Variable,
 )
-from ciguard.inspect.shell.trait import Trait
 
 ALTERNATIVES = 8
 """Possible values of one word that are followed."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from ciguard.inspect.shell import expansion, inline_code, outputs, starters
 from ciguard.inspect.shell.command import Access, Command, Redirection, Script, Word
 from ciguard.inspect.shell.outputs import NOTHING, UNKNOWN
-from ciguard.inspect.shell.syntax import (
-    DEEPEST,
+from ciguard.inspect.shell.syntax import DEEPEST, SyntaxProblem, TooDeep, parse
+from ciguard.inspect.shell.trait import Trait
+from ciguard.inspect.shell.tree import (
     Assignment,
     FileRedirect,
     Function,
@@ -29,12 +30,8 @@ from ciguard.inspect.shell.syntax import (
     RawWord,
     Redirect,
     Simple,
-    SyntaxProblem,
-    TooDeep,
-    parse,
 )
-from ciguard.inspect.shell.syntax import Sequence as Body
-from ciguard.inspect.shell.trait import Trait
+from ciguard.inspect.shell.tree import Sequence as Body
 
 LONGEST = 131_072
 """Characters of a script that are followed; a longer one is too large."""

@@ -225,6 +225,8 @@ def test_files_that_the_script_writes_are_known() -> None:
         ("cd; rm x", "~"),
         ("cd ~/a; rm x", "~/a"),
         ("(cd /); rm x", ""),
+        ("x=$(cd /; pwd); rm x", ""),
+        ("cd / | true; rm x", ""),
         ("(cd / && rm x)", "/"),
         ("cd $X; rm x", None),
         ("cd -; rm x", None),
@@ -273,6 +275,7 @@ def test_where_a_command_runs(script: str, directory: str | None) -> None:
         ("echo 'a", [Trait.UNREADABLE]),
         ("x" * (LONGEST + 1), [Trait.TOO_LARGE]),
         ("$(" * 100, [Trait.TOO_LARGE]),
+        (":;" * 30_000, [Trait.TOO_LARGE]),
     ],
 )
 def test_what_is_remarkable(script: str, traits: list[Trait]) -> None:
