@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from ciguard.sandbox.command import Command
+from ciguard.sandbox.notification import Listener, Notification
+from ciguard.sandbox.seccomp import machine, number
+from ciguard.sandbox.tracing import AgentProcesses
 from tests.integration.supervised import Seen, consent, supervise
 
 REFUSED = "rule no-victim: not here"
@@ -399,3 +403,33 @@ for _ in range(3):
     seen = supervise([sys.executable, "-c", code], no_victim, cwd=tmp_path)
     assert seen.output.split() == ["1"] * 3
     assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_a_call_that_ended_meanwhile_is_not_taken_for_what_is_there_now(tmp_path: Path) -> None:
+    """The number of a thread may be another's by the time that its memory is read."""
+
+    class Over(Listener):
+        def is_waiting(self, id_: int) -> bool:
+            return False
+
+    path = ctypes.create_string_buffer(b"/bin/true")
+    notification = Notification(1, os.getpid(), number("execve", machine()), (ctypes.addressof(path), 0, 0, 0, 0, 0))
+    with (tmp_path / "listener").open("w") as file:
+        assert AgentProcesses(Over(file.fileno()), ()).read(notification) is None
+        path.value = b"/no"
+        assert AgentProcesses(Over(file.fileno()), ()).read(notification) is None
+
+
+def test_whether_commands_can_be_supervised_is_found_out_by_trying() -> None:
+    """Behind a filter that refuses ptrace nobody can supervise; without one, this machine can."""
+    code = """
+from ciguard.sandbox.confinement import Confinement
+from ciguard.sandbox.seccomp import Network, load, program
+from ciguard.sandbox.supervising import trial
+wanted = Confinement(network="own", supervised=("commands",))
+print(trial(wanted) or "yes")
+load(program(Network.OWN), supervised=False)
+print(trial(wanted))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.splitlines() == ["yes", "the agent cannot be supervised: Operation not permitted"]
