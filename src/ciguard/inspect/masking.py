@@ -16,6 +16,7 @@ from itertools import accumulate
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
 from ciguard.inspect.named_fields import NO_FIELDS, NamedFields
+from ciguard.inspect.partial import CONTEXT
 from ciguard.inspect.pattern import LONGEST
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.inspect.projection import OTHER, projected
@@ -214,9 +215,10 @@ class MaskStream:
         for span in reversed(spans):
             if span.end > release:
                 release = min(release, span.start)
-        origin = min([origin, release, *(span.origin for span in spans if span.end > release)])
+        origin = min([origin, release - CONTEXT, *(span.origin for span in spans if span.end > release)])
         # A placeholder is known as one when it is read from its beginning.
         origin = min([origin, *(low for low, high in self._placeholders.spans(self._text) if low < origin < high)])
+        origin = max(origin, 1)
         certain = self._replacements([span for span in spans if span.end <= release], self._base)
         self.decided = self._base + release
         self._text = self._text[origin - 1 :]

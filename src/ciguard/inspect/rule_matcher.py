@@ -14,20 +14,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache, cached_property
 from typing import Any
 
-from ciguard.inspect.candidate import expressions
+from ciguard.inspect.candidate import expressions, literal_expression
 from ciguard.inspect.finder import Finder, finder
-from ciguard.inspect.partial import partial
+from ciguard.inspect.partial import WORD_BYTES, Shape, beginning, growing, left, shapes, together
 from ciguard.inspect.pattern import LONGEST, Node, character_set, parse, render, rendered_set, widths
 from ciguard.inspect.secret_rule import Category, SecretRule
 from ciguard.inspect.span import Span
 
-PLACEHOLDER_SHAPE = (parse(r"\[ciguard-masked:[a-z0-9-]{1,200}:[0-9a-f]{12}\]", "placeholder"), 0, 0)
+PLACEHOLDER_SHAPE = Shape((), (parse(r"\[ciguard-masked:[a-z0-9-]{1,200}:[0-9a-f]{12}\]", "placeholder"),), 0, 0)
 """What a placeholder looks like: while one may be growing, no secret around it is decided."""
 
 PARTIAL_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of everything that could still become a match may take."""
 
 Check = Callable[[str], bool]
+Search = Callable[[bytes], Any]
 
 NO_CHECKS: Mapping[str, Check] = {}
 
@@ -41,27 +42,50 @@ class _Rule:
         self._check = check
 
     @cached_property
+    def _pattern(self) -> Node:
+        return parse(self.rule.pattern, self.rule.kind)
+
+    @cached_property
+    def _neighbours(self) -> tuple[int, int]:
+        return character_set(self.rule.before, self.rule.kind), character_set(self.rule.after, self.rule.kind)
+
+    @cached_property
+    def _shapes(self) -> tuple[Shape, ...]:
+        return shapes(self._pattern, *self._neighbours)
+
+    @cached_property
+    def _left(self) -> tuple[int, int]:
+        return left(self._pattern, self._neighbours[0])
+
+    @cached_property
     def _expression(self) -> re.Pattern[bytes]:
-        pattern, before, after = self.shape
+        before, after = self._neighbours
         return re.compile(
             (b"(?<!" + rendered_set(before) + b")" if before else b"")
-            + render(pattern)
+            + render(self._pattern)
             + (b"(?!" + rendered_set(after) + b")" if after else b"")
         )
 
     @cached_property
     def longest(self) -> int:
         """Characters that a match may have."""
-        return widths(parse(self.rule.pattern, self.rule.kind))[1]
+        return widths(self._pattern)[1]
 
     @property
-    def shape(self) -> tuple[Node, int, int]:
-        """The pattern, and the characters that must not stand before and after it."""
-        return (
-            parse(self.rule.pattern, self.rule.kind),
-            character_set(self.rule.before, self.rule.kind),
-            character_set(self.rule.after, self.rule.kind),
-        )
+    def words(self) -> tuple[str, ...]:
+        """What every match contains one of, in lower case; none for a shape."""
+        return tuple(dict.fromkeys(literal.lower() for literal in self.rule.literals))
+
+    @property
+    def beginning(self) -> bytes:
+        """An expression for what may become a secret and has no word of the rule yet."""
+        parts = [beginning(one, self.words) if self.words else growing(one) for one in self._shapes]
+        return b"|".join(dict.fromkeys(part for part in parts if part))
+
+    @cached_property
+    def growing(self) -> Search:
+        """Searches for what may become a secret at the end of a text."""
+        return _search(together(growing(one) for one in self._shapes))
 
     def matches(self, data: bytes, begin: int, end: int) -> Iterator[re.Match[bytes]]:
         """The matches of the expression that lie between ``begin`` and ``end``, one for each place where one begins."""
@@ -77,6 +101,8 @@ class _Rule:
         if not self._is_secret(secret):
             return None
         lasting = self.rule.category is Category.SECRET
+        at_word, in_word = self._left
+        start += in_word if start and match.string[start - 1] in WORD_BYTES else at_word
         return Span(start, end, self.rule.kind, secret, match.start(), self._priority, lasting)
 
     def _is_secret(self, secret: str) -> bool:
@@ -109,6 +135,7 @@ class RuleMatcher:
             for one in self._rules
             for expression in expressions(one.rule.pattern, one.rule.kind, one.rule.literals)
         ]
+        self._finder_of = finder_of
         self._owners = [owner for owner, _ in found]
         self._finder = finder_of([expression for _, expression in found])
 
@@ -133,24 +160,38 @@ class RuleMatcher:
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
-        tail = max(0, len(data) - LONGEST - 1)
-        match = self._open(data[tail:] if tail else data)
-        start = len(data) if match is None else tail + match.start() + 1
+        skipped = max(0, len(data) - LONGEST - 1)
+        tail = data[skipped:] if skipped else data
+        searches = [self._beginnings]
+        speakers, words = self._speaking
+        searches += [rule.growing for rule in {speakers[number] for number, _, _ in words.hints(tail)}]
+        starts = [skipped + match.start() + 1 for search in searches if (match := search(tail))]
+        start = min(starts, default=len(data))
         return start, start
 
     @cached_property
-    def _open(self) -> Callable[[bytes], Any]:
-        import re2
+    def _beginnings(self) -> Search:
+        return _search(together([*(rule.beginning for rule in self._rules), growing(PLACEHOLDER_SHAPE)]))
 
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        options.max_mem = PARTIAL_MEMORY
-        # The end is where RE2 begins here: it runs the reversed automaton, which stops at the first character that no
-        # prefix has.
-        search: Callable[[bytes], Any] = re2.compile(
-            b"(?:" + partial([*(one.shape for one in self._rules), PLACEHOLDER_SHAPE]) + b")\\z", options
-        ).search
-        return search
+    @cached_property
+    def _speaking(self) -> tuple[list[_Rule], Finder]:
+        spoken = [(rule, word) for rule in self._rules for word in rule.words]
+        return [rule for rule, _ in spoken], self._finder_of([literal_expression(word) for _, word in spoken])
+
+
+def _search(expression: bytes) -> Search:
+    """Searches for ``expression``, which ends with the text.
+
+    The end is where RE2 begins there: it runs the reversed automaton, which stops at the first character that no prefix
+    has.
+    """
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = PARTIAL_MEMORY
+    search: Search = re2.compile(expression, options).search
+    return search
 
 
 @cache
