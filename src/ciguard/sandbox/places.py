@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ciguard
 from ciguard.policy.models import IsolationPaths
-from ciguard.sandbox.access import Access, below
+from ciguard.sandbox.access import Access, access_to, below
 from ciguard.sandbox.bubblewrap import TEMPORARY
 
 IN_HOMES = (
@@ -113,6 +113,7 @@ def table(request: Request, *, protected: Collection[Path] = ()) -> dict[str, Ac
                 entries[real] = access
 
     put(Access.HIDDEN, secret_places(request.environ))
+    put(Access.READABLE, list(programs(request.environ, entries)))
     put(Access.READABLE, own_code())
     put(Access.WRITABLE, [request.workspace])
     put(Access.READABLE, [_absolute(path, request) for path in request.read])
@@ -155,6 +156,17 @@ def children(path: str) -> list[str]:
             return [entry.path for entry in found if not entry.is_symlink()]
     except (NotADirectoryError, PermissionError, FileNotFoundError):
         return []
+
+
+def programs(environ: Mapping[str, str], entries: Mapping[str, Access]) -> Iterator[Path]:
+    """What the job's PATH names within hidden places: its programs stay usable, with what is installed beside them."""
+    for name in environ.get("PATH", "").split(os.pathsep):
+        folder = Path(os.path.realpath(name)) if name.startswith("/") else Path("/")
+        if access_to(entries, str(folder)) is not Access.HIDDEN or str(folder) in entries:
+            continue
+        beside = folder.parent
+        above = any(key == str(beside) or below(key, str(beside)) for key in entries)
+        yield beside if folder.name in ("bin", ".bin") and not above else folder
 
 
 def own_code() -> list[Path]:
