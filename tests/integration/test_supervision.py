@@ -83,11 +83,11 @@ HIDDEN = {
     "by /proc/self/fd": f'{sys.executable} -c \'{OPENED}; os.execv("/proc/self/fd/%d" % f, ["x"])\'',
     "by /dev/fd": f'{sys.executable} -c \'{OPENED}; os.execv("/dev/fd/%d" % f, ["x"])\'',
     "by /proc/self/cwd": "/proc/self/cwd/victim",
-    "content of a script": "cp victim other; ./other",
-    "a script as an argument": "cp victim other; sh ./other",
-    "a script as an argument after options": "cp victim other; sh -e -o nounset ./other",
-    "a script as standard input": "cp victim other; sh < other",
-    "a script as standard input of -s": "cp victim other; sh -s a b < other",
+    "content of a script": "cat < victim > other; chmod +x other; ./other",
+    "a script as an argument": "cat < victim > other; chmod +x other; sh ./other",
+    "a script as an argument after options": "cat < victim > other; chmod +x other; sh -e -o nounset ./other",
+    "a script as standard input": "cat < victim > other; chmod +x other; sh < other",
+    "a script as standard input of -s": "cat < victim > other; chmod +x other; sh -s a b < other",
 }
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
-from ciguard.guard.commands import described
+from ciguard.approvals.approver import Nobody
+from ciguard.errors import CiguardError, RecordingFailed
+from ciguard.guard.commands import Commands, described
+from ciguard.guard.judge import Judge
+from ciguard.inspect.masking import Masker
+from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
+from ciguard.policy.evaluation import Evaluator
+from ciguard.policy.models import Policy
 from ciguard.sandbox.command import Command, command
+from ciguard.session.recorder import Recorder
 
 LOADER = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 
@@ -39,3 +50,16 @@ def test_a_command_survives_the_way_to_the_guard() -> None:
     told = Command("/bin/sh", ("sh", "x"), "/w", "/bin/bash", "echo", "unread", "flaw", True)
     assert command(told.message()) == told
     assert command(Command("/bin/true", ()).message()) == Command("/bin/true", ())
+
+
+async def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
+    """The agent is ended as well, but that takes its time."""
+    failures: list[CiguardError] = []
+    recorder = Recorder(tmp_path / "session", lambda: datetime.now(UTC))
+    evaluator = Evaluator(Policy(version=1))
+    placeholders = Placeholders(b"k" * 32)
+    judge = Judge(evaluator, Nobody("nobody"), recorder, 9, on_notice=lambda _: None, on_stop=lambda: None)
+    commands = Commands(judge, Masker([], placeholders), placeholders, recorder, failures.append)
+    recorder.close()
+    assert (await commands.decide(1, Command("/bin/true", ("true",)))).startswith("It cannot be recorded")
+    assert [type(failure) for failure in failures] == [RecordingFailed]
