@@ -231,3 +231,23 @@ def test_what_identifies_the_job_is_a_credential(issuer: Issuer, tmp_path: Path)
 def test_what_could_change_later_steps_is_withheld_but_no_secret() -> None:
     withheld = {*COMMAND_FILES, "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_URL"}
     assert withheld == github.WITHHELD_VARIABLES - github.CREDENTIAL_VARIABLES
+
+
+@pytest.mark.parametrize("event", ["issues", "issue_comment"])
+def test_events_about_an_issue_name_it(issuer: Issuer, tmp_path: Path, event: str) -> None:
+    with github_job(issuer, tmp_path, event=event) as stand_in:
+        (tmp_path / "event.json").write_text('{"issue": {"number": 12}}')
+        job = github.job(stand_in.environ)
+        assert (job.issue, job.change) == (12, None)
+        for payload in ('{"issue": {"number": 0}}', '{"issue": {}}', "{}"):
+            (tmp_path / "event.json").write_text(payload)
+            with pytest.raises(IdentityRefused, match=r"an issue|the issue"):
+                github.job(stand_in.environ)
+
+
+def test_the_guards_own_token_comes_first() -> None:
+    both = {"CIGUARD_GITHUB_TOKEN": "own", "GITHUB_TOKEN": "job"}
+    assert github.approval_token(both) == "own"
+    assert github.approval_token({**both, "CIGUARD_GITHUB_TOKEN": " "}) == "job"
+    assert github.approval_token({}) == ""
+    assert set(both) <= github.WITHHELD_VARIABLES

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.report.inert import code_span, excerpt, prose, visible
+from ciguard.report.inert import code_block, code_span, excerpt, prose, visible
 
 TEXT = st.text(st.characters())
 HOSTILE = st.text(st.sampled_from("`*_~[]()<>!#@|\\$&:/.\n\r\t-+= aZ0\u200b\u202e\x1b\ud800"))
@@ -136,3 +136,16 @@ def test_anything_else_becomes_code(text: str) -> None:
 def test_prose_has_no_character_that_means_something(text: str) -> None:
     shown = prose(text, 60)
     assert shown == code_span(text, 60) or not re.search(r"[`*_~\[\]<>!#@|\\$&=+]|://|:\S|\.\S", shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [
+        ("ls", "```text\nls\n```"),
+        ("a\u202eb\x1b", "```text\na\\u{202e}b\\x1b\n```"),
+        ("``", "```text\n``\n```"),
+        ("```\n`````", "``````text\n```\n`````\n``````"),
+    ],
+)
+def test_a_code_block_ends_only_where_it_should(text: str, block: str) -> None:
+    assert code_block(text) == block

@@ -139,3 +139,36 @@ def test_hostile_content_reaches_the_terminal_inert(tmp_path: Path) -> None:
     lines += [plain(line) for entry in entries(session) for line in (*whole(entry), *cut(entry))]
     assert all(line.isprintable() for line in lines)
     assert sum("\\x1b]0;owned\\x07" in line for line in lines) > 10
+
+
+def test_requests_for_approval_and_their_verdicts_are_shown(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    body = sample.store(recorder, {"name": "Bash", "input": {"command": "x"}})
+    recorder.record(
+        EventType.APPROVAL_REQUESTED,
+        approval="3f9a2c.1",
+        digest="0" * 24,
+        subject="tool_call",
+        connection="claude",
+        body=body,
+        place="github.com/acme/shop#7",
+        head="",
+        quorums=[{"count": 2, "approvers": ["@bob", "role:admin"]}],
+        expires="2026-11-02T10:00:00Z",
+    )
+    recorder.record(
+        EventType.VERDICT,
+        approval="3f9a2c.1",
+        outcome="expired",
+        reason="Nobody decided.",
+        comment=None,
+        waited_ms=61_500,
+        evidence=[],
+        discounted=0,
+    )
+    sample.end(recorder)
+    shown = [entry for entry in entries(open_session(tmp_path / "session")) if Kind.HELD in entry.kinds]
+    assert [entry.searchable.split("  ", 1)[1] for entry in shown] == [
+        "asked  3f9a2c.1 on github.com/acme/shop#7\n2 of @bob, role:admin, until 2026-11-02T10:00:00Z",
+        "expired  3f9a2c.1 after 61 s\nNobody decided.",
+    ]
