@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import ciguard
+from ciguard.session.authenticity import Expectations
 from ciguard.session.reading import open_session
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
@@ -201,9 +202,16 @@ async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
         assert len(evidence["answers"]) == 4
         (call,) = [one for one in session.events("operation") if one["operation"] == "tool_call"]
         assert (call["decision"]["action"], call["effect"], call["seq"] > verdict["seq"]) == ("hold", "forwarded", True)
-        # The comment names the head of the log when it was written.
-        assert re.search(r"Log at event (\d+), head `([0-9a-f]{64})`", request.body)
         note = session.forge.written_by(ACTIONS_BOT)[0].body
+        # Both name the head of the log when they were written, and a log that is cut off before it has no such head.
+        heads = re.findall(r"(?:Log at event \d+, head|\*\*Log head:\*\*) `([0-9a-f]{64})`", request.body + note)
+        assert len(heads) == 2
+        expected = Expectations(announced=frozenset(heads))
+        assert verify(tmp_path / "session", expected).steps[7].outcome is Outcome.HOLDS
+        log = tmp_path / "session" / "events.jsonl"
+        kept = log.read_bytes().splitlines(keepends=True)[: verdict["seq"] - 1]
+        log.write_bytes(b"".join(kept))
+        assert verify(tmp_path / "session", expected).steps[7].outcome is Outcome.FAILED
         assert "the agent ended by itself" in note
         assert "1 held" in note
 

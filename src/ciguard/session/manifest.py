@@ -58,6 +58,7 @@ class Account:
         self._operations: Counter[str] = Counter()
         self._results: Counter[str] = Counter()
         self._actions: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
 
     def add(self, event: EventType, time: str, fields: Mapping[str, Any]) -> None:
@@ -76,6 +77,8 @@ class Account:
                 self._operations[str(fields["operation"])] += 1
             case EventType.RESULT:
                 self._results[str(fields["result"])] += 1
+            case EventType.VERDICT:
+                self._verdicts[str(fields["outcome"])] += 1
             case EventType.AGENT_EXITED:
                 self._agent = {"status": fields["status"], "signal": fields["signal"]}
             case EventType.SESSION_FINISHED:
@@ -139,6 +142,7 @@ class Account:
             "operations": dict(self._operations),
             "results": dict(self._results),
             "decisions": dict(self._actions),
+            "verdicts": dict(self._verdicts),
             "masked": dict(self._masked),
             "requests": self._events[EventType.REQUEST],
             "refused": self._events[EventType.REFUSED],

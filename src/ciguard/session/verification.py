@@ -181,6 +181,7 @@ def _hash_chain(session: Session) -> str:
     _add_up(session)
     requests: dict[int, int] = {}
     operations: set[int] = set()
+    open_requests: set[str] = set()
     for seq, event in enumerate(session.events):
         if event["type"] == EventType.REQUEST:
             requests[seq] = _part_count(seq, event["parts"], requests)
@@ -190,6 +191,12 @@ def _hash_chain(session: Session) -> str:
             operations.add(seq)
         elif event["type"] == EventType.TRANSFER and event["operation"] not in operations:
             raise FailedError(f"event {seq} belongs to operation {event['operation']}, which is not there")
+        elif event["type"] == EventType.APPROVAL_REQUESTED:
+            open_requests.add(event["approval"])
+        elif event["type"] == EventType.VERDICT:
+            if event["approval"] not in open_requests:
+                raise FailedError(f"event {seq} is a verdict on a request for approval that is not open")
+            open_requests.remove(event["approval"])
         elif event["type"] == EventType.COMMANDS_REPEATED:
             for operation, _ in event["times"]:
                 if operation not in operations:

@@ -24,6 +24,9 @@ def account() -> Account:
     account.add(EventType.OPERATION, TIME, decided("allow"))
     account.add(EventType.RESULT, TIME, decided("hold", aws=1))
     account.add(EventType.REQUEST, TIME, {})
+    account.add(EventType.VERDICT, TIME, {"outcome": "released"})
+    account.add(EventType.VERDICT, TIME, {"outcome": "denied"})
+    account.add(EventType.VERDICT, TIME, {"outcome": "released"})
     return account
 
 
@@ -52,6 +55,7 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
         "operations": {"prompt": 2},
         "results": {"tool_result": 1},
         "decisions": {"block": 1, "allow": 1, "hold": 1},
+        "verdicts": {"released": 2, "denied": 1},
         "masked": {"aws": 3},
         "requests": 1,
         "refused": 0,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,41 @@ def refer_to_no_request(directory: Path) -> None:
 def transfer_over_no_operation(directory: Path) -> None:
     transfer = {"operation": 0, "status": 0, "sent": 0, "received": 0, "masked": {}, "complete": True, "reason": ""}
     relink(directory, lambda events: events.insert(1, {**transfer, "type": "transfer", "time": events[0]["time"]}))
+
+
+def answer_no_request_for_approval(directory: Path) -> None:
+    relink(directory, lambda events: events.insert(2, {**VERDICT, "type": "verdict", "time": events[0]["time"]}))
+
+
+def answer_a_request_for_approval_twice(directory: Path) -> None:
+    def answer(events: list[dict[str, Any]]) -> None:
+        body = event_of(events, "operation")["body"]
+        asked = {**ASKED, "body": body, "type": "approval_requested"}
+        again = [asked, {**VERDICT, "type": "verdict"}, {**VERDICT, "type": "verdict"}]
+        events[2:2] = [{**event, "time": events[0]["time"]} for event in again]
+
+    relink(directory, answer)
+
+
+ASKED: Mapping[str, Json] = {
+    "approval": "1",
+    "digest": "d" * 16,
+    "subject": "tool_call",
+    "connection": "claude",
+    "place": "github.com/acme/shop#7",
+    "head": "c" * 40,
+    "quorums": [{"count": 1, "approvers": ["@alice"]}],
+    "expires": "2026-11-02T10:30:00.000Z",
+}
+VERDICT: Mapping[str, Json] = {
+    "approval": "1",
+    "outcome": "denied",
+    "reason": "It was denied.",
+    "comment": 1,
+    "waited_ms": 10,
+    "evidence": [],
+    "discounted": 0,
+}
 
 
 def build_on_no_request(directory: Path) -> None:
@@ -455,6 +490,8 @@ def link_the_policy(directory: Path) -> None:
         (forge_a_time, 4, "another started"),
         (refer_to_no_request, 2, "request 1, which is not there"),
         (transfer_over_no_operation, 2, "operation 0, which is not there"),
+        (answer_no_request_for_approval, 2, "event 2 is a verdict on a request for approval that is not open"),
+        (answer_a_request_for_approval_twice, 2, "event 4 is a verdict on a request for approval that is not open"),
         (build_on_no_request, 2, "request 1, which is not there"),
         (keep_too_many_parts, 2, "keeps 1 parts of 0"),
         (start_twice, 2, "session_started"),
