@@ -138,7 +138,8 @@ def _blocked(directory: Path) -> int:
     if not directory.is_dir():
         return 0
     events = open_session(directory).events
-    return sum(event["type"] == "operation" and event["decision"]["action"] == "block" for event in events)
+    prompts = (event for event in events if event["type"] == "operation" and event["operation"] == "prompt")
+    return sum(event["decision"]["action"] == "block" for event in prompts)
 
 
 async def _show(directory: Path) -> None:

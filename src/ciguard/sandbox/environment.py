@@ -99,11 +99,13 @@ def trust_variables(bundle: Path) -> dict[str, str]:
 def write_codex_home(directory: Path, url: str) -> dict[str, str]:
     """A Codex configuration that uses the connection at ``url``, and the variable that points Codex there.
 
-    Source: Codex's configuration reference, "model_providers".
+    What Codex would do besides its task is off: it would look for updates and extensions on hosts that no policy names,
+    and dump its shell's environment to a file. Source: Codex's configuration reference, "model_providers", "features".
     """
     (directory / "config.toml").write_text(
         f"""\
 model_provider = "ciguard"
+check_for_update_on_startup = false
 
 [model_providers.ciguard]
 name = "ciguard"
@@ -114,6 +116,11 @@ supports_websockets = false
 
 [analytics]
 enabled = false
+
+[features]
+shell_snapshot = false
+apps = false
+plugins = false
 """,
         encoding="utf-8",
     )
