@@ -12,7 +12,7 @@ from ciguard.sandbox.choosing import open_level
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.levels import NotOffered, Wanted
 from ciguard.sandbox.places import Request
-from ciguard.sandbox.process import Agent, Deciding, Sandbox
+from ciguard.sandbox.process import Agent, Answer, Deciding, Sandbox
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 NO_LIMITS = IsolationLimits()
@@ -22,9 +22,9 @@ PORT = 4
 class Consent:
     """Every command may run."""
 
-    async def decide(self, question: int, command: Command) -> str:
+    async def decide(self, question: int, command: Command) -> Answer:
         """See :class:`Deciding`."""
-        return ""
+        return Answer("")
 
     def repeated(self, counts: Mapping[int, int]) -> None:
         """See :class:`Deciding`."""

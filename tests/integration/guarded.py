@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from ciguard.approvals.approver import Approver, Nobody
 from ciguard.errors import CiguardError
+from ciguard.guard.approved import Approved
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
@@ -263,6 +264,7 @@ async def guarded(
             Evaluator(policy),
             approver or Nobody("this is a test"),
             recorder,
+            Approved(Evaluator(policy), "/workspace"),
             policy.limits.refusals_in_a_row,
             on_notice=notices.append,
             on_stop=lambda: None,

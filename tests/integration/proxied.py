@@ -17,6 +17,7 @@ from aiohttp import web
 
 from ciguard.approvals.approver import Approver, Nobody
 from ciguard.errors import CiguardError
+from ciguard.guard.approved import Approved
 from ciguard.guard.egress.proxy import EgressProxy
 from ciguard.guard.egress.session_ca import SessionCA
 from ciguard.guard.exchange import Guarding
@@ -267,6 +268,7 @@ async def proxied(
         Evaluator(policy),
         approver or Nobody("this is a test"),
         recorder,
+        Approved(Evaluator(policy), "/workspace"),
         10,
         on_notice=notices.append,
         on_stop=lambda: None,

@@ -14,6 +14,7 @@ from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind
 from ciguard.sandbox.command import Command
+from ciguard.sandbox.process import Answer
 from ciguard.session.event import EventType
 from ciguard.session.recorder import Recorder
 
@@ -45,15 +46,15 @@ class Commands:
         self._fail = fail
         self._recorded: dict[int, int] = {}
 
-    async def decide(self, question: int, command: Command) -> str:
-        """The answer to a supervisor's question: empty when the command may run, else a sentence that says why not."""
+    async def decide(self, question: int, command: Command) -> Answer:
+        """The answer to a supervisor's question. What people decided, they decided for one execution."""
         try:
             return await self._decide(question, command)
         except RecordingFailed as failure:
             self._fail(failure)
-            return f"It cannot be recorded: {failure.cause}"
+            return Answer(f"It cannot be recorded: {failure.cause}")
 
-    async def _decide(self, question: int, command: Command) -> str:
+    async def _decide(self, question: int, command: Command) -> Answer:
         body, kinds = masked_value(described(command), self._masker)
         operation = Operation(OperationKind.COMMAND, object_of(body))
         if command.flaw:
@@ -69,7 +70,7 @@ class Commands:
         )
         recorded = Operation(OperationKind.COMMAND, object_of(shown))
         self._recorded[question] = self._judge.record_operation(recorded, judged, None, (*kinds, *rules))
-        return judged.refusal
+        return Answer(judged.refusal, once=not judged.lasting)
 
     def repeated(self, counts: Mapping[int, int]) -> None:
         """Record how many more times commands ran, or were refused, as they were decided the first time."""

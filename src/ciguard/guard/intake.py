@@ -172,6 +172,8 @@ class Intake:
                 yield Operation(kind, {"texts": texts}, connection), kinds
         for one in new:
             for saying in one.sayings:
+                if saying.kind is SayingKind.TOOL_RESULT:
+                    self._judge.approved.ended(saying.id)
                 if saying.kind is SayingKind.TOOL_RESULT and (said := fresh(saying)):
                     yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
 

@@ -9,18 +9,26 @@ from dataclasses import dataclass
 from ciguard.approvals.approver import Approver
 from ciguard.codecs.document import dump
 from ciguard.decision import ALLOWED, Action, Decision, Reason
-from ciguard.operation import Json, Operation, Result
+from ciguard.guard.approved import Approved
+from ciguard.operation import Json, Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
 from ciguard.session.event import EventType
 from ciguard.session.recorder import Recorder
 
+APPROVED_CALL = "ciguard:approved-call"
+"""The reason why a command that a rule holds runs without asking again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What happens to an operation or result: ``refusal`` is empty when it may go on, else a sentence for the agent."""
+    """What happens to an operation or result: ``refusal`` is empty when it may go on, else a sentence for the agent.
+
+    ``lasting`` says that the same would be judged alike again: people decide on one operation only.
+    """
 
     decision: Decision
     refusal: str = ""
+    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,7 @@ class Judge:
         evaluator: Evaluator,
         approver: Approver,
         recorder: Recorder,
+        approved: Approved,
         refusals_in_a_row: int,
         *,
         on_notice: Callable[[Notice], None],
@@ -53,6 +62,7 @@ class Judge:
         self.stopped = ""
         self._approver = approver
         self._recorder = recorder
+        self.approved = approved
         self._most_refusals = refusals_in_a_row
         self._refusals = 0
         self._on_notice = on_notice
@@ -69,11 +79,20 @@ class Judge:
         match decision.action:
             case Action.BLOCK:
                 return Judgement(decision, f"It is blocked by {_because(decision)}")
+            case Action.HOLD if subject.kind is OperationKind.COMMAND and self._is_approved(subject):
+                reasons = (*decision.reasons, Reason(APPROVED_CALL, "People released the call that this stands in."))
+                return Judgement(Decision(Action.ALLOW, decision.risk, reasons), lasting=False)
             case Action.HOLD:
                 verdict = await self._approver.ask(subject, decision, said)
-                return Judgement(decision, "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}")
+                if verdict.released and isinstance(subject, Operation) and subject.kind is OperationKind.TOOL_CALL:
+                    self.approved.released(subject)
+                refusal = "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}"
+                return Judgement(decision, refusal, lasting=False)
             case _:
                 return Judgement(decision)
+
+    def _is_approved(self, subject: Operation | Result) -> bool:
+        return isinstance(subject, Operation) and self.approved.covers(subject)
 
     def record_operation(
         self, operation: Operation, judged: Judgement, request: int | None, kinds: Iterable[str]

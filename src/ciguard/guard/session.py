@@ -23,6 +23,7 @@ from ciguard.codecs.answer import object_of
 from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
 from ciguard.forge import current_job
 from ciguard.guard.approvals import Masking, open_approvals
+from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.egress.proxy import EgressProxy
@@ -374,6 +375,7 @@ async def _guard(
         evaluator,
         approvals.approver,
         recorder,
+        Approved(evaluator, str(plan.cwd.absolute())),
         plan.policy.limits.refusals_in_a_row,
         on_notice=announce,
         on_stop=end_agent,

@@ -113,8 +113,8 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
             supervisor.notified()
         if channel.fileno() in readable:
             match control.receive(channel)[0]:
-                case {"answer": int(question), "refusal": str(refusal)} if supervisor is not None:
-                    supervisor.answered(question, refusal)
+                case {"answer": int(question), "refusal": str(refusal), "once": bool(once)} if supervisor is not None:
+                    (supervisor.answered_once if once else supervisor.answered)(question, refusal)
                 case {"signal": int(number)}:
                     _signal(agent, group, number)
         if failing in readable:

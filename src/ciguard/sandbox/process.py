@@ -64,11 +64,22 @@ class Sandbox:
         self._process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether a command may run: ``refusal`` is empty, or a sentence that says why not.
+
+    ``once`` makes it the answer for one execution only; else the same command is not asked about again.
+    """
+
+    refusal: str
+    once: bool = False
+
+
 class Deciding(Protocol):
     """Whoever decides the agent's commands: ``guard/commands.py``."""
 
-    async def decide(self, question: int, command: Command) -> str:
-        """Empty when the command may run, else a sentence that says why not."""
+    async def decide(self, question: int, command: Command) -> Answer:
+        """The answer to the question ``question``."""
 
     def repeated(self, counts: Mapping[int, int]) -> None:
         """How many more times what was decided under a question ran or was refused."""
@@ -152,9 +163,9 @@ class Agent:
         asyncio.get_running_loop().call_later(GRACE, self._signal, signal.SIGKILL)
 
     async def _answer(self, question: int, told: Command) -> None:
-        refusal = await self._deciding.decide(question, told)
+        answer = await self._deciding.decide(question, told)
         with suppress(control.Closed, OSError):
-            control.send(self._channel, {"answer": question, "refusal": refusal})
+            control.send(self._channel, {"answer": question, "refusal": answer.refusal, "once": answer.once})
 
     def _follow(self, heard: Callable[[dict[str, Any]], object]) -> int:
         while True:

@@ -149,7 +149,7 @@ class Supervisor:
             )
 
     def answered(self, question: int, refusal: str) -> None:
-        """The guard's answer: :data:`CONSENT`, or a sentence that says why not."""
+        """The guard's answer, for good: :data:`CONSENT`, or a sentence that says why not."""
         key, execution, parties = self._waiting.pop(question)
         del self._asked[key]
         if len(self._decided) >= REMEMBERED:
@@ -158,6 +158,14 @@ class Supervisor:
         self._repeats[question] += len(parties) - 1
         for party in parties:
             self._settle(party, execution, refusal)
+
+    def answered_once(self, question: int, refusal: str) -> None:
+        """The guard's answer for this one execution: the others that wait for the same command are asked about anew."""
+        key, execution, (first, *others) = self._waiting.pop(question)
+        del self._asked[key]
+        self._settle(first, execution, refusal)
+        for party in others:
+            self._consider(execution, party)
 
     def stopped(self, thread: int, status: int) -> None:
         """A traced thread stopped."""

@@ -9,6 +9,7 @@ import pytest
 
 from ciguard.approvals.approver import Nobody
 from ciguard.errors import CiguardError, RecordingFailed
+from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands, described
 from ciguard.guard.judge import Judge
 from ciguard.inspect.masking import Masker
@@ -58,8 +59,10 @@ async def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "session", lambda: datetime.now(UTC))
     evaluator = Evaluator(Policy(version=1))
     placeholders = Placeholders(b"k" * 32)
-    judge = Judge(evaluator, Nobody("nobody"), recorder, 9, on_notice=lambda _: None, on_stop=lambda: None)
+    approved = Approved(evaluator, "/workspace")
+    judge = Judge(evaluator, Nobody("nobody"), recorder, approved, 9, on_notice=lambda _: None, on_stop=lambda: None)
     commands = Commands(judge, Masker([], placeholders), placeholders, recorder, failures.append)
     recorder.close()
-    assert (await commands.decide(1, Command("/bin/true", ("true",)))).startswith("It cannot be recorded")
+    answer = await commands.decide(1, Command("/bin/true", ("true",)))
+    assert answer.refusal.startswith("It cannot be recorded")
     assert [type(failure) for failure in failures] == [RecordingFailed]

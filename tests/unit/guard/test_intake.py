@@ -20,6 +20,7 @@ from ciguard.codecs.error import WireError
 from ciguard.codecs.gemini import Gemini
 from ciguard.codecs.openai_chat import OpenAIChat
 from ciguard.codecs.openai_responses import OpenAIResponses
+from ciguard.guard.approved import Approved
 from ciguard.guard.intake import REMEMBERED_REQUESTS, Admitted, Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.inspect.known_value import KnownValue
@@ -66,6 +67,7 @@ class TakingIn:
             evaluator,
             Nobody("this is a test"),
             self.recorder,
+            Approved(evaluator, "/workspace"),
             1000,
             on_notice=notices.append,
             on_stop=lambda: stops.append(None),

@@ -8,6 +8,7 @@ import pytest
 
 from ciguard.approvals.approver import Verdict
 from ciguard.decision import Action, Decision, Quorum
+from ciguard.guard.approved import Approved
 from ciguard.guard.judge import Judge, Notice
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator
@@ -51,6 +52,7 @@ class Judging:
             evaluator,
             human,
             self.recorder,
+            Approved(evaluator, "/workspace"),
             most,
             on_notice=self.notices.append,
             on_stop=lambda: self.stops.append(self.judge.stopped),

@@ -1,0 +1,82 @@
+"""What people released as a tool call needs no second release when it becomes commands.
+
+A rule often looks at tool calls and at commands alike: at what a call says, and at what then runs. Who releases a call
+has seen its script, and releases the commands that stand in it, word by word and where they run, until the call has its
+result. Whatever else is in a held command, such as what an agent wraps around a script, must be harmless by itself;
+else people are asked.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from ciguard.decision import Action
+from ciguard.inspect.shell.command import Command
+from ciguard.operation import Operation, OperationKind
+from ciguard.policy.command_matching import commands_of
+from ciguard.policy.evaluation import Evaluator
+
+Step = tuple[str, ...]
+"""A command: the directory that it runs in, its program and its arguments."""
+
+_SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
+_RUNS_SCRIPT = re.compile(r"-[a-z]*c")
+
+
+class Approved:
+    """The tool calls of a session that people released and that have no result yet; they run in ``workspace``."""
+
+    def __init__(self, evaluator: Evaluator, workspace: str) -> None:
+        self._evaluator = evaluator
+        self._workspace = workspace
+        self._by_call: dict[str, frozenset[Step]] = {}
+
+    def released(self, call: Operation) -> None:
+        """People released ``call``, a tool call."""
+        if identity := _text(call.body.get("id")):
+            found = (_step(command, self._workspace) for command in commands_of(call).all)
+            self._by_call[identity] = frozenset(step for step in found if step)
+
+    def ended(self, call: str) -> None:
+        """The call with this id has its result: what it may still start is not what people released."""
+        self._by_call.pop(call, None)
+
+    def covers(self, command: Operation) -> bool:
+        """Whether the held ``command`` is all released already, but for what is harmless by itself."""
+        if not self._by_call or "unread" in command.body:
+            return False
+        released = frozenset().union(*self._by_call.values())
+        directory = _text(command.body.get("cwd"))
+        commands = commands_of(command).all
+        rest = [one for one in commands if _step(one, directory) not in released]
+        if len(rest) == len(commands):
+            return False
+        script = "\n".join(one.line for one in rest if not _only_starts_others(one))
+        harmless = Operation(OperationKind.COMMAND, {"argv": ["sh", "-c", script], "cwd": directory})
+        return self._evaluator.decide(harmless).action < Action.HOLD
+
+
+def _step(command: Command, start: str) -> Step:
+    """``command`` where all of it is known; else nothing."""
+    known = all(word.literal and not word.pattern for word in command.words)
+    if not command.program or not known or command.directory is None:
+        return ()
+    if command.stdin is not None or command.assignments or command.redirections:
+        return ()
+    where = posixpath.normpath(posixpath.join(start, command.directory))
+    return (where, command.program, *(word.text for word in command.arguments))
+
+
+def _only_starts_others(command: Command) -> bool:
+    """Whether all that ``command`` does is to start commands that the analysis found in its script."""
+    words = [word.text for word in command.arguments]
+    if command.redirections or command.assignments or not all(word.literal for word in command.words):
+        return False
+    if command.program == "eval":
+        return True
+    return command.program in _SHELLS and len(words) == 2 and _RUNS_SCRIPT.fullmatch(words[0]) is not None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

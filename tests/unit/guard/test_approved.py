@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from ciguard.guard.approved import Approved
+from ciguard.operation import Json, Operation, OperationKind
+from ciguard.policy.evaluation import Evaluator
+from ciguard.policy.models import Policy
+
+POLICY = Policy.model_validate(
+    {
+        "version": 1,
+        "approval": {"hold_at": 60, "block_at": 90},
+        "rules": [
+            {"id": "publish", "on": ["tool_call", "command"], "command": {"run": ["npm publish"]}, "action": "hold"},
+            {"id": "delete", "on": ["tool_call", "command"], "command": {"run": ["rm -r"]}, "action": "hold"},
+            {"id": "root", "on": ["tool_call", "command"], "command": {"run": ["sudo"]}, "risk": 60},
+            {"id": "odd", "on": ["command"], "command": {"run": ["odd"]}, "risk": 30},
+            {"id": "strange", "on": ["command"], "command": {"run": ["strange"]}, "risk": 30},
+        ],
+    },
+    strict=False,
+)
+
+
+def call(script: str, id_: str = "call-1") -> Operation:
+    body: dict[str, Json] = {"name": "Bash", "input": {"command": script}, "id": id_}
+    return Operation(OperationKind.TOOL_CALL, body, "claude")
+
+
+def command(*argv: str, cwd: str = "/work", **more: Json) -> Operation:
+    return Operation(OperationKind.COMMAND, {"path": f"/bin/{argv[0]}", "argv": [*argv], "cwd": cwd, **more})
+
+
+@pytest.fixture
+def approved() -> Approved:
+    approved = Approved(Evaluator(POLICY), "/work")
+    approved.released(call("cd app && npm publish --tag next; rm -r 'old build'"))
+    return approved
+
+
+WRAPPED = "source /tmp/snapshot.sh && eval \"cd app && npm publish --tag next; rm -r 'old build'\" && pwd -P"
+
+
+@pytest.mark.parametrize(
+    "executed",
+    [
+        command("npm", "publish", "--tag", "next", cwd="/work/app"),
+        command("rm", "-r", "old build", cwd="/work/app"),
+        command("/usr/bin/npm", "publish", "--tag", "next", cwd="/work/app"),
+        command("bash", "-lc", "cd app && npm publish --tag next; rm -r 'old build'"),
+        command("bash", "-c", WRAPPED),
+        command("bash", "-c", f"odd; {WRAPPED}"),
+    ],
+)
+def test_the_commands_of_a_released_call_are_released(approved: Approved, executed: Operation) -> None:
+    assert approved.covers(executed)
+
+
+@pytest.mark.parametrize(
+    "executed",
+    [
+        command("npm", "publish", cwd="/work/app"),
+        command("npm", "publish", "--tag", "next", "--otp", "1", cwd="/work/app"),
+        command("npm", "publish", "--tag", "next", cwd="/work"),
+        command("rm", "-r", "old build", cwd="/etc"),
+        command("rm", "-r", "old", "build", cwd="/work/app"),
+        command("sudo", "npm", "publish", "--tag", "next", cwd="/work/app"),
+        command("bash", "-c", "sudo npm publish --tag next", cwd="/work/app"),
+        command("bash", "-c", f"{WRAPPED}; rm -r /"),
+        command("bash", "-c", f"odd; strange; {WRAPPED}"),
+        command("bash", "-c", "npm publish --tag $TAG", cwd="/work/app"),
+        command("bash", "-c", "npm publish --tag next > /etc/passwd", cwd="/work/app"),
+        command("bash", "-c", "NODE_OPTIONS=--require=x npm publish --tag next", cwd="/work/app"),
+        command("bash", "-c", "cd $X; npm publish --tag next", cwd="/work/app"),
+        command("npm", "publish", "--tag", "next", cwd="/work/app", unread="too long"),
+    ],
+)
+def test_whatever_differs_is_not(approved: Approved, executed: Operation) -> None:
+    assert not approved.covers(executed)
+
+
+def test_a_release_ends_with_the_result_of_its_call(approved: Approved) -> None:
+    executed = command("npm", "publish", "--tag", "next", cwd="/work/app")
+    approved.ended("call-2")
+    assert approved.covers(executed)
+    approved.ended("call-1")
+    assert not approved.covers(executed)
+
+
+def test_a_call_without_an_id_releases_itself_only() -> None:
+    approved = Approved(Evaluator(POLICY), "/work")
+    approved.released(call("npm publish", ""))
+    assert not approved.covers(command("npm", "publish"))
