@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 
-from ciguard.inspect.rule_files import LOADED
+from ciguard.inspect.checks import CHECKS
+from ciguard.inspect.rule_files import BEGINNINGS, LOADED
+from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule, check_rule
 
 FOLDER = Path(__file__).parents[1] / "src" / "ciguard" / "inspect" / "rules"
@@ -160,6 +162,7 @@ def documentation(text: str) -> str:
 def main() -> None:
     """Bring the files up to date."""
     LOADED.write_text(loaded_text(), encoding="utf-8")
+    BEGINNINGS.write_bytes(RuleMatcher(tuple(rules()), CHECKS).beginnings)
     DOCS.write_text(documentation(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
 
 

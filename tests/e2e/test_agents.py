@@ -20,7 +20,7 @@ from tests.e2e.conftest import AGENTS
 from tests.sandboxed import CONFINING, OFFERED
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
-LEAKED = "ghp_" + "a1B2" * 9
+LEAKED = "ghp_" + "a1B2" * 7 + "a1" + "3tNSQc"
 
 POLICY = """\
 version: 1

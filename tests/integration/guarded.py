@@ -41,7 +41,7 @@ CREDENTIAL = "upstream-credential-5f1e9a7c"
 """What the guard authenticates to the loopback model with."""
 
 TOKEN = "ciguard-session-token-for-the-tests"
-SECRET = "ghp_" + "x7Qp" * 9
+SECRET = "ghp_" + "x7Qp" * 7 + "x7" + "1OYa11"
 """A secret that the rules know by its form."""
 
 MESSAGES = "/claude/v1/messages"

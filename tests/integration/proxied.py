@@ -41,7 +41,7 @@ TOKEN = "ciguard-session-token-for-the-tests"
 CREDENTIAL = "upstream-credential-5f1e9a7c"
 """A value that the guard knows."""
 
-SECRET = "ghp_" + "x7Qp" * 9
+SECRET = "ghp_" + "x7Qp" * 7 + "x7" + "1OYa11"
 """A secret that the rules know by its form."""
 
 ALLOWED = "allowed.example.com"

@@ -15,6 +15,9 @@ from ciguard.inspect.secret_rule import SecretRule
 
 LOADED = Path(__file__).parent / "rules" / "rules.json"
 
+BEGINNINGS = LOADED.with_name("beginnings.txt")
+"""What is derived from the rules to tell in a stream what may become a secret."""
+
 
 @cache
 def load_rules() -> tuple[SecretRule, ...]:

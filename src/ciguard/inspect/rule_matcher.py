@@ -126,7 +126,10 @@ class RuleMatcher:
         rules: Sequence[SecretRule],
         checks: Mapping[str, Check] = NO_CHECKS,
         finder_of: Callable[[Sequence[bytes]], Finder] = finder,
+        beginnings: bytes = b"",
     ) -> None:
+        """``beginnings`` is what :attr:`beginnings` was for the same rules: it takes long to derive."""
+        self._derived = beginnings
         self._rules = [
             _Rule(rule, priority, checks[rule.check] if rule.check else None) for priority, rule in enumerate(rules)
         ]
@@ -169,9 +172,14 @@ class RuleMatcher:
         start = min(starts, default=len(data))
         return start, start
 
+    @property
+    def beginnings(self) -> bytes:
+        """An expression for all that may become a secret at the end of a text, and has no word of its rule yet."""
+        return self._derived or together([*(rule.beginning for rule in self._rules), growing(PLACEHOLDER_SHAPE)])
+
     @cached_property
     def _beginnings(self) -> Search:
-        return _search(together([*(rule.beginning for rule in self._rules), growing(PLACEHOLDER_SHAPE)]))
+        return _search(self.beginnings)
 
     @cached_property
     def _speaking(self) -> tuple[list[_Rule], Finder]:
@@ -197,9 +205,10 @@ def _search(expression: bytes) -> Search:
 @cache
 def secret_rules() -> RuleMatcher:
     """The matcher of all rules for secrets."""
-    from ciguard.inspect.first_rules import SECRET_RULES
+    from ciguard.inspect.checks import CHECKS
+    from ciguard.inspect.rule_files import BEGINNINGS, load_rules
 
-    return RuleMatcher(SECRET_RULES)
+    return RuleMatcher(load_rules(), CHECKS, beginnings=BEGINNINGS.read_bytes())
 
 
 def entropy(text: str) -> float:

@@ -10,7 +10,7 @@ from ciguard.testing.model import Block, Call, Conversation, Provider, Script, T
 MODEL_KEY = "sk-ant-api03-demo-" + "Vh7kQ2" * 12 + "AA"
 """The credential that only the guard holds."""
 
-LEAKED_TOKEN = "ghp_" + "k3Wq" * 9
+LEAKED_TOKEN = "ghp_" + "k3Wq" * 7 + "k3" + "2BdBZC"
 """A token that somebody left in a log file."""
 
 TASK = "The deployment fails. Read deploy.log and fix app.cfg."

@@ -28,7 +28,7 @@ from ciguard.testing.model.dialect import Dialect, ReceivedRequest, id_source
 from ciguard.testing.model.service import Service
 
 KNOWN = "correct-horse-battery-staple-42"
-SECRET = "ghp_" + "a1B2" * 9
+SECRET = "ghp_" + "a1B2" * 7 + "a1" + "3tNSQc"
 NOTE = "[ciguard] The call was refused: no."
 BAD = "rm"
 """A call whose name or input has this is refused by :func:`refuse_bad`."""

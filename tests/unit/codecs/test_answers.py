@@ -14,6 +14,7 @@ from ciguard.codecs.answer import CallItem, Item, TextItem
 from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.error import WireError
 from ciguard.testing.model import Block, Call, Text, Thinking
+from scripts.rule_files import formats
 from tests.unit.codecs.driving import (
     APIS,
     KNOWN,
@@ -100,29 +101,26 @@ def test_a_secret_is_masked_however_it_is_cut(api: Api, carrier: str, release: T
         assert (masked(secret) in json.dumps(view(api, outcome, stream=True))) is shown
 
 
+KINDS = (
+    *("anthropic-api-key", "aws-access-key-id", "azure-devops-token", "bearer-token", "github-token", "google-api-key"),
+    *("jwt", "npm-token", "password", "private-key", "secret-value", "slack-token", "stripe-key", "url-password"),
+)
 FORMATS = {
-    "anthropic": "sk-ant-api03-" + "Zb4xQ9" * 12 + "AA",
-    "aws": "AKIA" + "Q3EGRIRX5NTNV7PB",
-    "databricks": "dapi" + "0123456789abcdef" * 2 + "-2",
-    "google": "AIza" + "SyD" * 11 + "ab",
-    "jwt": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXZhbHVl",
-    "npm": "npm_" + "a1B2" * 9,
-    "pem": "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEAx1y2z3\n" * 4 + "-----END RSA PRIVATE KEY-----",
-    "pypi": "pypi-AgE" + "IcHlwaS5" * 8,
-    "sendgrid": "SG." + "a1B2" * 5 + "." + "c3D4" * 10,
-    "slack": "xoxb-123456789012-abcdefABCDEF",
-    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
-    "known in base64": base64.b64encode(f"user:{KNOWN}!".encode()).decode(),
-    "known in hexadecimal": KNOWN.encode().hex(),
-    "known reversed": KNOWN[::-1],
+    **{
+        kind: next((one.examples[0].text, one.examples[0].secret) for one in formats() if one.rule.kind == kind)
+        for kind in KINDS
+    },
+    "known in base64": (base64.b64encode(f"user:{KNOWN}!".encode()).decode(),) * 2,
+    "known in hexadecimal": (KNOWN.encode().hex(),) * 2,
+    "known reversed": (KNOWN[::-1],) * 2,
 }
-"""One secret of each of many shapes."""
+"""A text with a secret of each of many shapes, and the secret."""
 
 
 @apis
-@pytest.mark.parametrize("secret", FORMATS.values(), ids=FORMATS)
-def test_every_shape_of_secret_is_masked_in_text_and_arguments(api: Api, secret: str) -> None:
-    text = f"before {secret} behind"
+@pytest.mark.parametrize(("example", "secret"), FORMATS.values(), ids=FORMATS)
+def test_every_shape_of_secret_is_masked_in_text_and_arguments(api: Api, example: str, secret: str) -> None:
+    text = f"before {example} behind"
     hidden = '{"command": "' + "".join(f"\\u{ord(one):04x}" for one in text) + '"}'
     plain = json.dumps({"command": text})
 
@@ -271,7 +269,9 @@ def test_a_withheld_text_is_replaced_everywhere(api: Api) -> None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
-    words = st.sampled_from([SECRET, KNOWN, "ghp_", "sk-ant-", "-----BEGIN", "eyJ", "é🦀", "\n", "a b", '"\\', "AKIA"])
+    words = st.sampled_from(
+        [f"{SECRET} ", KNOWN, "ghp_", "sk-ant-", "-----BEGIN", "eyJ", "é🦀", "\n", "a b", '"\\', "AKIA"]
+    )
     text = st.lists(words, min_size=1, max_size=6).map("".join)
     block = st.one_of(
         text.map(Text),

@@ -14,6 +14,7 @@ from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule
 from ciguard.inspect.span import Span
 from ciguard.inspect.value_matcher import ValueMatcher
+from tests.unit.inspect.first_rules import SECRET_RULES
 
 PLACEHOLDERS = Placeholders(b"k" * 32)
 
@@ -49,6 +50,8 @@ def value_matcher(*values: str, thorough: bool = True) -> ValueMatcher:
 
 
 ODD = (RuleMatcher(ODD_RULES),)
+FIRST = RuleMatcher(SECRET_RULES)
+"""What finds the formats of :mod:`tests.unit.inspect.first_rules`."""
 
 
 def replacements(spans: Sequence[Span], offset: int) -> list[Replacement]:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from ciguard.inspect.candidate import expressions, holds_one_of
 from ciguard.inspect.finder import Finder, HyperscanFinder, Nothing, Re2Finder, finder
-from ciguard.inspect.first_rules import SECRET_RULES
 from ciguard.inspect.known_value import KnownValue, literals
 from ciguard.inspect.pattern import parse
 from ciguard.inspect.projection import projected
 from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule
 from ciguard.inspect.value_matcher import ValueMatcher
+from tests.unit.inspect.first_rules import SECRET_RULES
 from tests.unit.inspect.streaming import ODD_RULES
 
 RULES = [*SECRET_RULES, *ODD_RULES]

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciguard.inspect.first_rules import SECRET_RULES
 from ciguard.inspect.pattern import (
     ALL,
     LONGEST,
@@ -21,6 +20,7 @@ from ciguard.inspect.pattern import (
     widths,
 )
 from ciguard.inspect.secret_rule import SecretRule, check_rule
+from tests.unit.inspect.first_rules import SECRET_RULES
 
 WRITTEN_IN_THE_LANGUAGE = [
     "a",

@@ -4,7 +4,8 @@ import re
 
 from ciguard.inspect.candidate import COMMON
 from ciguard.inspect.checks import CHECKS
-from ciguard.inspect.rule_files import LOADED, load_rules
+from ciguard.inspect.rule_files import BEGINNINGS, LOADED, load_rules
+from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import check_rule
 from scripts.rule_files import AREAS, DOCS, FOLDER, documentation, formats, loaded_text, rules
 
@@ -15,6 +16,7 @@ def test_what_is_loaded_is_what_the_files_say() -> None:
     """Failing? Run scripts/rule_files.py."""
     assert LOADED.read_text(encoding="utf-8") == loaded_text()
     assert load_rules() == tuple(rules())
+    assert BEGINNINGS.read_bytes() == RuleMatcher(load_rules(), CHECKS).beginnings
 
 
 def test_the_documentation_lists_every_format() -> None:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ciguard.inspect.first_rules import SECRET_RULES
 from ciguard.inspect.masking import GROWTH, MOST_HELD, PROMPT
 from ciguard.inspect.pattern import LONGEST
-from ciguard.inspect.rule_matcher import RuleMatcher, secret_rules
+from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule
 from ciguard.inspect.span import Span
-from tests.unit.inspect.streaming import ODD, ODD_RULES, stream, streamed, value_matcher, whole
+from tests.unit.inspect.first_rules import SECRET_RULES
+from tests.unit.inspect.streaming import FIRST, ODD, ODD_RULES, stream, streamed, value_matcher, whole
 
 VALUE = "Kd83-fjw/0Qz+Lx7_mmPq"
 
@@ -105,7 +105,7 @@ def test_overlapping_secrets_without_end_are_cut_alike() -> None:
     ],
 )
 def test_no_more_is_held_than_is_said(endless: str, step: int) -> None:
-    one = stream((secret_rules(), *ODD))
+    one = stream((FIRST, *ODD))
     most = 0
     for place in range(0, len(endless), step):
         one.feed(endless[place : place + step])
@@ -114,7 +114,7 @@ def test_no_more_is_held_than_is_said(endless: str, step: int) -> None:
 
 
 def test_what_no_secret_can_begin_with_leaves_with_its_piece() -> None:
-    one = stream((secret_rules(), value_matcher(VALUE)))
+    one = stream((FIRST, value_matcher(VALUE)))
     end = 0
     for piece in (
         "Hello",
@@ -170,7 +170,7 @@ class _Counting:
 )
 def test_the_work_grows_with_the_text_and_not_with_its_square(text: str) -> None:
     """Twice the text in pieces of five characters is twice the work; none is read more than some times."""
-    counting = _Counting(secret_rules())
+    counting = _Counting(FIRST)
     one = stream([counting])
     done = []
     for place, piece in enumerate(_fives(text)):

@@ -1,4 +1,4 @@
-"""The first set of secret formats."""
+"""A few formats of many shapes, for the tests of the engine: made-up secrets of them need no checksum."""
 
 from __future__ import annotations
 
