@@ -64,7 +64,7 @@ def jwt(secret: str) -> bool:
     header = secret.partition(".")[0]
     try:
         value = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and isinstance(value.get("alg"), str)
 
@@ -81,7 +81,11 @@ def basic_auth(secret: str) -> bool:
 
 def base64_private_key(secret: str) -> bool:
     """Base64 of a file whose first line announces a private key; the end may be cut."""
-    head = b64decode(secret[:96])
+    whole = min(len(secret), 96) // 4 * 4
+    try:
+        head = b64decode(secret[:whole])
+    except ValueError:
+        return False
     return head.startswith(b"-----BEGIN ") and b"PRIVATE KEY" in head
 
 

@@ -5,11 +5,14 @@ import json
 
 import pyrage
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ciguard.inspect import checks
 from ciguard.inspect.checks import CHECKS
+from ciguard.inspect.projection import projected
+from ciguard.inspect.rule_files import load_rules
+from ciguard.inspect.rule_matcher import RuleMatcher
 
 PASSED = {
     "crc32-base62": [
@@ -94,3 +97,28 @@ def test_a_check_of_structure_answers_for_whatever_its_patterns_let_through(body
 def test_a_check_of_what_is_written_answers_for_every_text(text: str) -> None:
     for name in ("given", "chosen", "strong", "mixed", "random"):
         assert CHECKS[name](text) in {True, False}
+
+
+def test_what_is_cut_or_deeply_nested_breaks_no_check() -> None:
+    nested = base64.urlsafe_b64encode(b"[" * 3_000).decode()
+    assert checks.jwt(f"{nested}.e30.x") is False
+    for length in range(92, 100):
+        key = base64.b64encode(b"-----BEGIN PRIVATE KEY-----\n" * 4).decode()[:length]
+        assert checks.base64_private_key(key) is True
+
+
+CHECKED = [rule for rule in load_rules() if rule.check]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_nothing_that_a_rule_matches_breaks_its_check(check: str) -> None:
+    for rule in [rule for rule in CHECKED if rule.check == check][:6]:
+        matcher = RuleMatcher([rule], CHECKS)
+
+        @given(st.from_regex(rule.pattern), st.integers(0, 60))
+        @settings(max_examples=15, deadline=None)
+        def tried(text: str, cut: int, matcher: RuleMatcher = matcher) -> None:
+            for part in (text, text[: len(text) - cut]):
+                assert all(span.end <= len(part) for span in matcher.find(part, projected(part), 0))
+
+        tried()
