@@ -124,12 +124,16 @@ def start(
 
 
 def show(archive: Path) -> str:
-    """What ``ciguard session show`` prints of an uploaded artifact."""
+    """What ``ciguard session show`` prints of an uploaded artifact, which holds the report as well."""
     directory = archive.with_suffix("")
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(directory)
+    assert "<title>ciguard session" in (directory / "report.html").read_text(encoding="utf-8")
     finished = subprocess.run(
-        [sys.executable, "-m", "ciguard", "session", "show", directory], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "ciguard", "session", "show", directory / "session"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return finished.stdout
 

@@ -85,13 +85,30 @@ def _parser() -> argparse.ArgumentParser:
         "directory", type=Path, metavar="PATH", help="a session directory, or an artifact's zip archive"
     )
     _add_expectations(verify)
+    verify.add_argument("--allow-incomplete", action="store_true", help="accept a session whose end is missing")
+    verify.add_argument("--allow-unsigned", action="store_true", help="accept a session that nobody vouches for")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
+    report = commands.add_parser(
+        "report",
+        help="write a session as a page to read in a browser",
+        description="Write a session as one HTML file that needs no network: what verification says of it, totals, and "
+        "everything that happened. It is made whatever verification says, and says it at the top.",
+        epilog="example: ciguard session report --repository acme/shop ciguard-session.zip -o report.html",
+    )
+    report.add_argument(
+        "directory", type=Path, metavar="PATH", help="a session directory, or an artifact's zip archive"
+    )
+    report.add_argument(
+        "-o", dest="output", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html"
+    )
+    _add_expectations(report)
+    report.set_defaults(run=_report)
     return parser
 
 
-def _add_expectations(verify: argparse.ArgumentParser) -> None:
-    known = verify.add_argument_group("what you know from elsewhere, and the session must agree with")
+def _add_expectations(parser: argparse.ArgumentParser) -> None:
+    known = parser.add_argument_group("what you know from elsewhere, and the session must agree with")
     known.add_argument("--repository", default="", metavar="NAME", help="the job's repository, or project on GitLab")
     known.add_argument(
         "--workflow", default="", metavar="REF", help="its workflow_ref or ci_config_ref_uri; * is anything"
@@ -104,14 +121,12 @@ def _add_expectations(verify: argparse.ArgumentParser) -> None:
     known.add_argument(
         "--announced", action="append", default=[], metavar="DIGEST", help="a key or log head that the job announced"
     )
-    whom = verify.add_argument_group("whom you trust")
+    whom = parser.add_argument_group("whom you trust")
     whom.add_argument("--key", action="append", default=[], type=Path, metavar="FILE", help="a public key in PEM")
     whom.add_argument("--issuer", default="", metavar="URL", help="the token issuer of your own forge")
     keys = whom.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="the issuer's keys, instead of those built in")
     keys.add_argument("--online", action="store_true", help="fetch the issuer's keys")
-    verify.add_argument("--allow-incomplete", action="store_true", help="accept a session whose end is missing")
-    whom.add_argument("--allow-unsigned", action="store_true", help="accept a session that nobody vouches for")
 
 
 def _expectations(options: argparse.Namespace) -> Expectations:
@@ -239,6 +254,31 @@ def _verify(options: argparse.Namespace) -> None:
             "give what the job announced (--announced) or a key (--key); or compare the log head with the job's log, "
             "then accept it with --allow-unsigned",
         )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from ciguard.report.html.page import render
+    from ciguard.session.archive import session_directory
+    from ciguard.session.reading import open_session
+    from ciguard.session.verification import verify
+
+    output: Path = options.output
+    if output.resolve().is_relative_to(options.directory.resolve()):
+        raise UsageError(
+            f"{output} is in the session directory, which holds nothing but what was recorded",
+            "write the report elsewhere: -o FILE",
+        )
+    expected = _expectations(options)
+    with session_directory(options.directory) as directory:
+        verification = verify(directory, expected)
+        page = render(open_session(directory), verification)
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}", "give another file: -o FILE") from None
+    failure = verification.failure
+    found = f"step {failure.number}, {failure.name}: {failure.detail}" if failure else "no step failed"
+    print(f"{output} written; verification: {found}", file=sys.stderr)
 
 
 def _as_json(verification: Verification, holds: bool) -> dict[str, Json]:

@@ -143,16 +143,26 @@ def facts_of(session: Session) -> Facts:
     )
 
 
-def recorded_content(session: Session, event: Mapping[str, Any]) -> Content:
-    """What an operation or result event is about; says so when its body cannot be read."""
+def recorded(session: Session, event: Mapping[str, Any]) -> tuple[Json, Content]:
+    """The body that an operation, a result or a request for approval is about, and how it reads, or why not."""
     try:
-        return content_of(recorded_kind(event), session.content(event["body"]))
+        body = session.content(event["body"])
     except SessionDamaged as error:
-        return Content("", f"[{error.cause}]")
+        return None, Content("", f"[{error.cause}]")
+    return body, content_of(recorded_kind(event), body)
+
+
+def recorded_content(session: Session, event: Mapping[str, Any]) -> Content:
+    """How the body of an operation or result event reads."""
+    _, content = recorded(session, event)
+    return content
 
 
 def recorded_kind(event: Mapping[str, Any]) -> OperationKind | ResultKind:
-    """The kind of operation or result that ``event`` records."""
+    """The kind of operation or result that ``event`` records, or asks about."""
+    if event["type"] == EventType.APPROVAL_REQUESTED:
+        subject = event["subject"]
+        return OperationKind(subject) if subject in tuple(OperationKind) else ResultKind(subject)
     if event["type"] == EventType.OPERATION:
         return OperationKind(event["operation"])
     return ResultKind(event["result"])

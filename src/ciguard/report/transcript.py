@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from ciguard.errors import SessionDamaged
-from ciguard.operation import OperationKind, ResultKind
-from ciguard.report.content import Content
-from ciguard.report.facts import Facts, recorded_content, recorded_kind
+from ciguard.operation import Json, OperationKind, ResultKind
+from ciguard.report.facts import Facts, recorded, recorded_kind
 from ciguard.report.paint import Line, Span, Tone
 from ciguard.session.event import EventType
 from ciguard.session.reading import Session
@@ -40,13 +39,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened: a line that says what, a text of any length, and remarks below it."""
+    """One thing that happened: a line that says what, a text of any length, and remarks below it.
+
+    ``body`` is what an operation or a result is about, as it was recorded; None for all others.
+    """
 
     event: Mapping[str, Any]
     kinds: frozenset[Kind]
     title: Line
     text: str
     remarks: tuple[Line, ...] = ()
+    body: Json = None
 
     @property
     def searchable(self) -> str:
@@ -168,7 +171,7 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
 
 def _decided(session: Session, event: Mapping[str, Any]) -> Entry:
     kind = recorded_kind(event)
-    content: Content = recorded_content(session, event)
+    body, content = recorded(session, event)
     decision = event["decision"]
     kinds = {_GROUPS[kind]} if kind in _GROUPS else set()
     remarks: list[Line] = []
@@ -191,10 +194,10 @@ def _decided(session: Session, event: Mapping[str, Any]) -> Entry:
         for reason in decision["reasons"]
     ]
     text = content.text
-    if kind is OperationKind.INSTRUCTIONS and not decision["reasons"]:
+    if kind is OperationKind.INSTRUCTIONS and body is not None and not decision["reasons"]:
         # System prompts and tool definitions are long and not what a reader came for; --json has them.
         text = f"({len(text)} characters of system text and tool definitions)"
-    return Entry(event, frozenset(kinds), _title(event, kind.value, content.title), text, tuple(remarks))
+    return Entry(event, frozenset(kinds), _title(event, kind.value, content.title), text, tuple(remarks), body)
 
 
 def _unfinished(session: Session, name: str) -> Entry:

@@ -1,4 +1,4 @@
-"""Uploads a directory as a workflow artifact, speaking to the runner's artifact service.
+"""Uploads directories and files as a workflow artifact, speaking to the runner's artifact service.
 
 The protocol is version 4 of the ``@actions/artifact`` package: CreateArtifact answers with an address, the zip is put
 there, FinalizeArtifact closes it. Left out: several blocks, retries, glob patterns, hidden files.
@@ -20,13 +20,17 @@ from typing import Any
 SERVICE = "twirp/github.actions.results.api.v1.ArtifactService"
 
 
-def packed(directory: Path) -> bytes:
-    """A zip of every file under ``directory``."""
+def files_of(paths: list[Path]) -> list[Path]:
+    """Every file at or under ``paths``."""
+    return [file for path in paths for file in [path, *sorted(path.rglob("*"))] if file.is_file()]
+
+
+def packed(files: list[Path], root: Path) -> bytes:
+    """A zip of ``files``, named from ``root``."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(directory.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(directory))
+        for file in files:
+            archive.write(file, file.relative_to(root))
     return data.getvalue()
 
 
@@ -68,12 +72,14 @@ def backend_ids(token: str) -> tuple[str, str]:
 def main() -> None:
     """Upload, and set the outputs of the real action."""
     name = os.environ["ARTIFACT_NAME"]
-    directory = Path(os.environ["ARTIFACT_PATH"])
+    paths = [Path(line.strip()) for line in os.environ["ARTIFACT_PATH"].splitlines() if line.strip()]
+    files = files_of(paths)
     int(os.environ["ARTIFACT_RETENTION_DAYS"])
-    if not any(file.is_file() for file in directory.rglob("*")):
-        print(f"::warning::No files were found with the provided path: {directory}. No artifacts will be uploaded.")
+    if not files:
+        print(f"::warning::No files were found with the provided path: {paths}. No artifacts will be uploaded.")
         return
-    data = packed(directory)
+    # Names begin at what all the paths share, whether or not there are files at each.
+    data = packed(files, Path(os.path.commonpath(paths)))
     token = os.environ["ACTIONS_RUNTIME_TOKEN"]
     run, job = backend_ids(token)
     artifact = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job, "name": name}
