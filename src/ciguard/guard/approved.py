@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TYPE_CHECKING
 
 from ciguard.decision import Action
-from ciguard.inspect.shell.command import Command
 from ciguard.operation import Operation, OperationKind
-from ciguard.policy.command_matching import commands_of
 from ciguard.policy.evaluation import Evaluator
+
+if TYPE_CHECKING:
+    from ciguard.inspect.shell.command import Command
 
 Step = tuple[str, ...]
 """A command: the directory that it runs in, its program and its arguments."""
@@ -35,6 +37,8 @@ class Approved:
     def released(self, call: Operation) -> None:
         """People released ``call``, a tool call."""
         if identity := _text(call.body.get("id")):
+            from ciguard.policy.command_matching import commands_of
+
             found = (_step(command, self._workspace) for command in commands_of(call).all)
             self._by_call[identity] = frozenset(step for step in found if step)
 
@@ -46,6 +50,8 @@ class Approved:
         """Whether the held ``command`` is all released already, but for what is harmless by itself."""
         if not self._by_call or "unread" in command.body:
             return False
+        from ciguard.policy.command_matching import commands_of
+
         released = frozenset().union(*self._by_call.values())
         directory = _text(command.body.get("cwd"))
         commands = commands_of(command).all
