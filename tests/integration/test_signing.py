@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,7 @@ def resign(made: Signed, change: Callable[[dict[str, Any]], object]) -> None:
     manifest["log"] = {**manifest["log"], "head": position.head}
     written = canonical(manifest) + b"\n"
     (made.directory / "manifest.json").write_bytes(written)
-    (made.directory / "signature.json").write_bytes(partial(signed, [mine])(written, manifest))
+    (made.directory / "signature.json").write_bytes(signed([mine], written, manifest)["signature.json"])
 
 
 def other_repository(started: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ciguard.cli.parser import Parser
 def main(arguments: Sequence[str]) -> int:
     """Run ``ciguard finish ARGUMENTS`` and return its exit status."""
     options = _parser().parse_args(arguments)
-    from ciguard.guard.session import signers_of
+    from ciguard.guard.signing import signers_of
     from ciguard.session.cut_off import is_sealed, seal
     from ciguard.session.reading import open_session
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     head = log["head"] if isinstance(log, dict) else ""
     print(f"sealed {options.directory} as incomplete: log head {head}", file=sys.stderr)
     for signer in signers:
-        print(f"signed with the {signer.key.signer} key {signer.key.keyid}", file=sys.stderr)
+        print(f"signed with {signer}", file=sys.stderr)
     return 0
 
 

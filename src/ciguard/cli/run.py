@@ -103,7 +103,7 @@ def _announce_keys(planned: Plan, environ: Mapping[str, str], paint: Painter) ->
     from ciguard.report.paint import Span, Tone
 
     for signer in planned.signers:
-        words = f"this session will be signed with the {signer.key.signer} key {signer.key.keyid}"
+        words = f"this session will be signed with {signer}"
         print(paint((Span("ciguard  ", Tone.FAINT), Span(words))), file=sys.stderr)
         if environ.get("GITHUB_ACTIONS") == "true":
             add_summary(environ, f"ciguard: {words}\n")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ciguard.report.transcript import Kind
     from ciguard.session.authenticity import Expectations
     from ciguard.session.reading import Session
+    from ciguard.session.sigstore_bundle import SigstoreIdentity
     from ciguard.session.verification import Verification
 
 
@@ -123,6 +124,13 @@ def _add_expectations(parser: argparse.ArgumentParser) -> None:
     )
     whom = parser.add_argument_group("whom you trust")
     whom.add_argument("--key", action="append", default=[], type=Path, metavar="FILE", help="a public key in PEM")
+    whom.add_argument(
+        "--sigstore-identity", default="", metavar="SUBJECT", help="whom a Sigstore certificate must name"
+    )
+    whom.add_argument("--sigstore-issuer", default="", metavar="URL", help="and the issuer of that identity")
+    whom.add_argument(
+        "--trust-config", type=Path, metavar="FILE", help="the trust configuration of your own Sigstore instance"
+    )
     whom.add_argument("--issuer", default="", metavar="URL", help="the token issuer of your own forge")
     keys = whom.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="the issuer's keys, instead of those built in")
@@ -152,6 +160,7 @@ def _expectations(options: argparse.Namespace) -> Expectations:
         jwks=jwks,
         online=options.online,
         keys=frozenset(keys),
+        sigstore=_sigstore(options),
         announced=frozenset(options.announced),
         repository=options.repository,
         workflow=options.workflow,
@@ -159,6 +168,21 @@ def _expectations(options: argparse.Namespace) -> Expectations:
         run=options.run_id,
         reusable_workflow=options.require_reusable_workflow,
     )
+
+
+def _sigstore(options: argparse.Namespace) -> SigstoreIdentity | None:
+    from ciguard.session.sigstore_bundle import SigstoreIdentity
+
+    subject, issuer = options.sigstore_identity, options.sigstore_issuer
+    if not (subject or issuer or options.trust_config):
+        return None
+    if not (subject and issuer):
+        raise UsageError(
+            "--sigstore-identity and --sigstore-issuer go together",
+            "give both: anybody can have a certificate of somebody else, or of another issuer",
+        )
+    trust_config = _read(options.trust_config).decode("utf-8", "replace") if options.trust_config else ""
+    return SigstoreIdentity(subject, issuer, trust_config)
 
 
 def _read(path: Path) -> bytes:

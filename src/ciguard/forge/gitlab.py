@@ -27,9 +27,17 @@ PUBLIC_ISSUER = "https://gitlab.com"
 TOKEN_VARIABLE = "CIGUARD_ID_TOKEN"
 """The name under which the job's ``id_tokens`` must declare ciguard's token."""
 
+SIGSTORE_TOKEN_VARIABLE = "SIGSTORE_ID_TOKEN"
+"""The name of the token for Sigstore, as Sigstore's own clients look for it."""
+
+VAULT_TOKEN_VARIABLE = "VAULT_ID_TOKEN"
+"""The name of the token for a Vault, as GitLab's documentation has it."""
+
 CREDENTIAL_VARIABLES = frozenset(
     {
         TOKEN_VARIABLE,
+        SIGSTORE_TOKEN_VARIABLE,
+        VAULT_TOKEN_VARIABLE,
         "CI_DEPENDENCY_PROXY_PASSWORD",
         "CI_DEPLOY_PASSWORD",
         "CI_JOB_JWT",
@@ -92,17 +100,19 @@ def _change(environ: Mapping[str, str], sha: str) -> ChangeRequest:
     )
 
 
-def no_token_remedy(audience: str) -> str:
+def no_token_remedy(audience: str, variable: str = TOKEN_VARIABLE) -> str:
     """What to add to the job so that it has an identity token for ``audience``."""
-    return f"give the job an identity token, in .gitlab-ci.yml:\nid_tokens:\n  {TOKEN_VARIABLE}:\n    aud: {audience}"
+    return f"give the job an identity token, in .gitlab-ci.yml:\nid_tokens:\n  {variable}:\n    aud: {audience}"
 
 
-def identity_token(environ: Mapping[str, str], audience: str) -> str:
+def identity_token(environ: Mapping[str, str], audience: str, variable: str = TOKEN_VARIABLE) -> str:
     """The job's identity token (a JWT), which GitLab puts into the environment at the job's start.
 
     Raises IdentityRefused, with the lines to add for ``audience``, when it is not there.
     """
-    token = environ.get(TOKEN_VARIABLE, "")
+    token = environ.get(variable, "")
     if not token:
-        raise IdentityRefused(f"this job has no identity token: {TOKEN_VARIABLE} is not set", no_token_remedy(audience))
+        raise IdentityRefused(
+            f"this job has no identity token: {variable} is not set", no_token_remedy(audience, variable)
+        )
     return token

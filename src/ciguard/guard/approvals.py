@@ -200,5 +200,5 @@ def _note(plan: Plan, way: Way, asker: Asker) -> Note:
         isolation=way.level.value,
         limits=way.limits,
         issuer=plan.identity.issuer,
-        signing_keys=tuple(signer.key.keyid for signer in plan.signers),
+        signers=tuple(map(str, plan.signers)),
     )

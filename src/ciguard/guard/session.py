@@ -20,12 +20,19 @@ from typing import TYPE_CHECKING
 
 from ciguard import __version__
 from ciguard.codecs.answer import object_of
-from ciguard.errors import CiguardError, CredentialMissing, GuardFailure, IsolationUnavailable, SessionStopped
+from ciguard.errors import (
+    CiguardError,
+    CredentialMissing,
+    GuardFailure,
+    IsolationUnavailable,
+    SessionStopped,
+)
 from ciguard.forge import current_job
 from ciguard.guard.approvals import Masking, open_approvals
 from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
+from ciguard.guard.credential import credential
 from ciguard.guard.egress.proxy import EgressProxy
 from ciguard.guard.egress.trust import session_trust
 from ciguard.guard.exchange import Guarding
@@ -34,6 +41,7 @@ from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.mask_rules import mask_by_rules
 from ciguard.guard.masking import session_masker
 from ciguard.guard.server import GuardServer, open_loopback
+from ciguard.guard.signing import signers_for
 from ciguard.guard.upstream import Upstreams
 from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
@@ -52,7 +60,7 @@ from ciguard.session.event import EventType
 from ciguard.session.manifest import Counts
 from ciguard.session.originals import Encrypt, Originals, encryption
 from ciguard.session.recorder import Recorder, Sign
-from ciguard.session.signers import ReadySigner, job_signer, key_signer, signed
+from ciguard.session.signers import Ready, signed
 
 if TYPE_CHECKING:
     from ciguard.identity.establish import Identity, IdentityMode
@@ -72,7 +80,7 @@ class Plan:
     identity: Identity
     connections: Mapping[str, OpenConnection]
     secrets: tuple[KnownValue, ...]
-    signers: tuple[ReadySigner, ...]
+    signers: tuple[Ready, ...]
     encrypt: Encrypt | None
     environ: Mapping[str, str]
     cwd: Path
@@ -86,7 +94,7 @@ class Plan:
         from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
 
         named = {connection.declared.credential.env for connection in self.connections.values()}
-        named |= {signing.key.env for signing in self.policy.audit.sign if signing != "job"}
+        named |= {signing.key.env for signing in self.policy.audit.sign if signing.key}
         named |= GITHUB | GITLAB | set(self.policy.secrets)
         carrying = {
             name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
@@ -143,10 +151,10 @@ def plan(
     policy = load_policy(source, policy_path)
     identity = establish(job, environ, policy.identity, mode)
     connections = {
-        name: OpenConnection(name, declared, _credential(f"the connection {name}", declared.credential.env, environ))
+        name: OpenConnection(name, declared, credential(f"the connection {name}", declared.credential.env, environ))
         for name, declared in policy.connections.items()
     }
-    signers = _signers(policy, identity, environ)
+    signers = signers_for(policy, identity, environ)
     known = _secrets(policy, connections, environ)
     base = source if isinstance(source, BaseCommit) else None
     recipients = policy.audit.recipients
@@ -177,21 +185,6 @@ def _codeowners(source: PolicyOrigin, policy: Policy) -> str:
     return ""
 
 
-def _credential(user: str, variable: str, environ: Mapping[str, str]) -> str:
-    value = environ.get(variable, "").strip()
-    if not value:
-        raise CredentialMissing(
-            f"{user} takes its credential from {variable}, which is not set or empty",
-            f"set it for the guard's step, on GitHub for example: env: {{{variable}: ${{{{ secrets.{variable} }}}}}}",
-        )
-    if len(value) < SHORTEST:
-        raise CredentialMissing(
-            f"the value of {variable} is shorter than {SHORTEST} characters and could not be masked",
-            "check that the secret holds the whole credential",
-        )
-    return value
-
-
 def _secrets(
     policy: Policy, connections: Mapping[str, OpenConnection], environ: Mapping[str, str]
 ) -> tuple[KnownValue, ...]:
@@ -210,33 +203,6 @@ def _secrets(
                 "a value this short would be found all over ordinary text: use a longer secret, or do not list it",
             )
     return tuple(known)
-
-
-def signers_of(directory: Path, environ: Mapping[str, str]) -> tuple[ReadySigner, ...]:
-    """Keys to sign the session in ``directory`` with, which its own policy names; the job is the one that runs this.
-
-    Raises the :class:`CiguardError` that says what is missing.
-    """
-    from ciguard.identity.establish import UNVERIFIED, IdentityMode, establish
-    from ciguard.policy.loading import FileSource
-
-    policy = load_policy(FileSource(directory), "policy.yml")
-    job = current_job(environ)
-    identity = establish(job, environ, policy.identity, IdentityMode.AUTO) if job else UNVERIFIED
-    return _signers(policy, identity, environ)
-
-
-def _signers(policy: Policy, identity: Identity, environ: Mapping[str, str]) -> tuple[ReadySigner, ...]:
-    """The keys that will sign the session: the job's, where there is a job, and those that the policy names."""
-    from ciguard.identity.establish import signing_token
-
-    ready: list[ReadySigner] = []
-    for signing in policy.audit.sign:
-        if signing != "job":
-            ready.append(key_signer(_credential("audit.sign", signing.key.env, environ), signing.key.env))
-        elif identity.job is not None:
-            ready.append(job_signer(signing_token(identity, environ)))
-    return tuple(ready)
 
 
 def new_session_directory(environ: Mapping[str, str]) -> Path:
@@ -456,7 +422,7 @@ def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,
         "isolation": {"level": way.level.value, "limits": list(way.limits)},
-        "signing": [{"signer": signer.key.signer.value, "keyid": signer.key.keyid} for signer in plan.signers],
+        "signing": [signer.announced for signer in plan.signers],
         "connections": {
             name: {"type": connection.declared.type.value, "upstream": connection.declared.upstream}
             for name, connection in plan.connections.items()

@@ -154,14 +154,33 @@ def signing_token(identity: Identity, environ: Mapping[str, str]) -> Callable[[s
     job = identity.job
     if job is None or job.forge is not Forge.GITHUB:
         return None
+    return lambda audience: _of_same_job(github.identity_token(environ, audience), audience, identity.issuer, job)
 
-    def mint(audience: str) -> str:
-        token = github.identity_token(environ, audience)
-        claims = verify_with_issuer(token, identity.issuer, audience=audience, now=datetime.now(UTC))
-        check_job(claims, job)
-        return token
 
-    return mint
+def service_token(identity: Identity, environ: Mapping[str, str], audience: str, variable: str) -> Callable[[], str]:
+    """What gets an identity token of the verified job for a service: ``audience`` is the service's.
+
+    On GitLab it is the token that the job's ``id_tokens`` declare as ``variable``.
+    """
+    job = identity.job
+    if job is None:
+        raise ValueError("there is no job")
+
+    def get() -> str:
+        match job.forge:
+            case Forge.GITHUB:
+                token = github.identity_token(environ, audience)
+            case Forge.GITLAB:
+                token = gitlab.identity_token(environ, audience, variable)
+        return _of_same_job(token, audience, identity.issuer, job)
+
+    return get
+
+
+def _of_same_job(token: str, audience: str, issuer: str, job: Job) -> str:
+    """``token``, once it is verified to be the job's own."""
+    check_job(verify_with_issuer(token, issuer, audience=audience, now=datetime.now(UTC)), job)
+    return token
 
 
 def check_job(claims: Claims, job: Job) -> None:

@@ -142,6 +142,14 @@ VariableName = Annotated[
         "write the name of a variable, for example ANTHROPIC_API_KEY, and never the value itself",
     ),
 ]
+VaultName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9_-]{1,128}(?:/[A-Za-z0-9_-]{1,128}){0,7}",
+        "a name or path in a Vault",
+        "write letters, digits, - and _, with / between the parts of a path",
+    ),
+]
 Approver = Annotated[
     str,
     Shape(

@@ -70,7 +70,7 @@ class ApprovalTexts:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the one note of a session says. ``signing_keys`` is empty when the session will not be signed.
+    """What the one note of a session says. ``signers`` is empty when the session will not be signed.
 
     ``counts`` are words for the operations so far and ``outcome`` is how the session ended; empty while it runs.
     """
@@ -81,7 +81,7 @@ class Note:
     isolation: str
     limits: tuple[str, ...]
     issuer: str
-    signing_keys: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
     counts: str = ""
     outcome: str = ""
     head: str = ""

@@ -74,7 +74,7 @@ class Facts:
     policy_digest: str
     policy_source: str
     head: str
-    signing: tuple[tuple[str, str], ...]
+    signing: tuple[tuple[str, str | None], ...]
     events: int
     damage: str
 

@@ -27,11 +27,11 @@ from ciguard.session.signature import (
     MAX_SIGNATURE_BYTES,
     SIGNATURE,
     BadSignatureError,
-    Signed,
     Signer,
     SigningKey,
     check,
 )
+from ciguard.session.sigstore_bundle import BUNDLE, MAX_BUNDLE_BYTES, SigstoreIdentity, check_bundle, verify_bundle
 from ciguard.session.statement import statement
 from ciguard.session.step import FailedError, NothingError, inert
 
@@ -47,14 +47,16 @@ class Expectations:
 
     ``issuer`` is the forge's token issuer, when it is not a public one, and ``jwks`` its keys (RFC 7517), when they are
     not to be those that this version has; ``online`` fetches them instead. ``keys`` are public keys in DER that the
-    auditor trusts. ``announced`` are names of keys and log heads that were published while the session ran. The others
-    are what claims of the job's token must be; ``*`` in ``workflow`` and ``reusable_workflow`` stands for anything.
+    auditor trusts, ``sigstore`` whom a Sigstore certificate must name. ``announced`` are names of keys and log heads
+    that were published while the session ran. The others are what claims of the job's token must be; ``*`` in
+    ``workflow`` and ``reusable_workflow`` stands for anything.
     """
 
     issuer: str = ""
     jwks: Json = None
     online: bool = False
     keys: frozenset[bytes] = frozenset()
+    sigstore: SigstoreIdentity | None = None
     announced: frozenset[str] = frozenset()
     repository: str = ""
     workflow: str = ""
@@ -67,57 +69,112 @@ NOTHING_EXPECTED = Expectations()
 """Of an auditor who knows nothing from elsewhere."""
 
 
-def _announced(session: Session) -> set[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """What vouches for a session: keys whose signatures hold, and a bundle that its own certificate's key signed."""
+
+    keys: tuple[SigningKey, ...]
+    bundle: bytes | None
+
+
+def _announced(session: Session) -> set[tuple[str, str | None]]:
     """The signer and name of each key that the log says will sign; those named last count."""
     named = [event["signing"] for event in session.events if "signing" in event]
     return {(one["signer"], one["keyid"]) for one in named[-1]} if named else set()
 
 
-def signatures(session: Session) -> tuple[Signed, str]:
-    """The signatures over manifest.json, and in words what holds; every announced key must have signed."""
+def signatures(session: Session) -> tuple[Vouching, str]:
+    """The signatures over manifest.json, and in words what holds; everybody whom the log names must have signed."""
     if session.manifest is None:
         raise NothingError("there is no manifest to vouch for")
     announced = _announced(session)
+    certified = {one for one in announced if one[0] == Signer.SIGSTORE}
+    signed = statement(read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES), session.manifest)
+    try:
+        keys = _keys(session, signed, announced - certified)
+        bundle = _bundle(session, signed, expected=bool(certified))
+    except BadSignatureError as error:
+        raise FailedError(str(error)) from None
+    names = [f"{key.signer} key {key.keyid}" for key in keys] + ["a Sigstore bundle"] * (bundle is not None)
+    if not names:
+        raise NothingError("nobody signed the session")
+    afterwards = ", afterwards" if session.completeness is Completeness.CUT_OFF else ""
+    return Vouching(keys, bundle), ", ".join(names) + afterwards
+
+
+def _keys(session: Session, signed: bytes, announced: set[tuple[str, str | None]]) -> tuple[SigningKey, ...]:
     try:
         content = read_file(session.directory, SIGNATURE, MAX_SIGNATURE_BYTES)
     except FileNotFoundError:
         if announced:
-            raise FailedError(f"{SIGNATURE} is missing, and the log says that the session would be signed") from None
-        raise NothingError("nobody signed the session") from None
+            raise BadSignatureError(
+                f"{SIGNATURE} is missing, and the log says that the session would be signed"
+            ) from None
+        return ()
+    found = check(content)
+    if found.statement != signed:
+        raise BadSignatureError(f"{SIGNATURE} vouches for another manifest than manifest.json")
+    names = {(key.signer.value, key.keyid) for key in found.keys}
+    if missing := announced - names:
+        raise BadSignatureError(f"the key {min(str(name) for _, name in missing)}, which the log names, did not sign")
+    if strangers := names - announced:
+        raise BadSignatureError(f"the key {min(name for _, name in strangers)} signed, and the log does not name it")
+    return found.keys
+
+
+def _bundle(session: Session, signed: bytes, *, expected: bool) -> bytes | None:
     try:
-        found = check(content)
-    except BadSignatureError as error:
-        raise FailedError(str(error)) from None
-    manifest = read_file(session.directory, "manifest.json", MAX_MANIFEST_BYTES)
-    if found.statement != statement(manifest, session.manifest):
-        raise FailedError(f"{SIGNATURE} vouches for another manifest than manifest.json")
-    signed = {(key.signer.value, key.keyid) for key in found.keys}
-    if missing := announced - signed:
-        raise FailedError(f"the key {min(missing)[1]}, which the log names, did not sign")
-    if strangers := signed - announced:
-        raise FailedError(f"the key {min(strangers)[1]} signed, and the log does not name it")
-    names = ", ".join(f"{key.signer} key {key.keyid}" for key in found.keys) or "a Sigstore bundle"
-    return found, names + (", afterwards" if session.completeness is Completeness.CUT_OFF else "")
+        content = read_file(session.directory, BUNDLE, MAX_BUNDLE_BYTES)
+    except FileNotFoundError:
+        if expected:
+            raise BadSignatureError(f"{BUNDLE} is missing, and the log says that Sigstore would sign") from None
+        return None
+    if not expected:
+        raise BadSignatureError(f"{BUNDLE} is there, and the log does not say that Sigstore would sign")
+    check_bundle(content, signed)
+    return content
 
 
-def job_identity(found: Signed, started: Mapping[str, Any], expected: Expectations) -> tuple[Mapping[str, str], str]:
+def job_identity(found: Vouching, started: Mapping[str, Any], expected: Expectations) -> tuple[Mapping[str, str], str]:
     """The claims of the job that signed, and in words who vouches.
 
     Raises :class:`NothingError` when nobody whom the auditor knows does.
     """
     vouchers: list[str] = []
     claims: Mapping[str, str] = {}
+    if expected.sigstore is not None:
+        claims = _certified(found.bundle, started, expected.sigstore, online=expected.online)
+        vouchers.append(f"Sigstore says that {inert(expected.sigstore.subject)} signed it")
     for key in found.keys:
         if key.public_key in expected.keys:
             vouchers.append(f"{key.keyid} is a key that you gave")
         if key.keyid in expected.announced:
             vouchers.append(f"{key.keyid} is a key that you saw announced")
         if key.token is not None:
-            claims = _claims(key, key.token, started, expected)
+            claims = {**claims, **_claims(key, key.token, started, expected)}
             vouchers.append(f"{claims['iss']} says that the key belongs to {_job(claims)}")
     if not vouchers:
-        raise NothingError("the signatures hold, but nothing says whose keys they are; give --key or --announced")
+        raise NothingError(
+            "the signatures hold, but nothing says whose they are; give --key, --announced or --sigstore-identity"
+        )
     return claims, "; ".join(vouchers)
+
+
+def _certified(
+    bundle: bytes | None, started: Mapping[str, Any], identity: SigstoreIdentity, *, online: bool
+) -> Mapping[str, str]:
+    """What the bundle's certificate says of the job; the log must say the same."""
+    if bundle is None:
+        raise FailedError("there is no Sigstore bundle")
+    try:
+        claims = verify_bundle(bundle, identity, online=online)
+    except BadSignatureError as error:
+        raise FailedError(str(error)) from None
+    logged = (started["identity"] or {}).get("claims", {})
+    for name, value in claims.items():
+        if logged.get(name) != value:
+            raise FailedError(f"the log says another {name} than the certificate")
+    return claims
 
 
 def _claims(key: SigningKey, token: str, started: Mapping[str, Any], expected: Expectations) -> Mapping[str, str]:
@@ -131,7 +188,7 @@ def _claims(key: SigningKey, token: str, started: Mapping[str, Any], expected: E
             raise FailedError(f"the token is from {inert(issuer)}; if that is your forge, give --issuer")
         claims = verify(
             token,
-            _keys(issuer, expected),
+            _issuer_keys(issuer, expected),
             issuer=issuer,
             audience=AUDIENCE_PREFIX + key.keyid,
             now=datetime.fromisoformat(started["time"]),
@@ -146,7 +203,7 @@ def _claims(key: SigningKey, token: str, started: Mapping[str, Any], expected: E
     return {**claims, "iss": issuer}
 
 
-def _keys(issuer: str, expected: Expectations) -> Json:
+def _issuer_keys(issuer: str, expected: Expectations) -> Json:
     from ciguard.identity.issuer import fetch_keys, keys_address
     from ciguard.identity.known_keys import known_keys
 

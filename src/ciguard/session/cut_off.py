@@ -27,8 +27,7 @@ from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
 from ciguard.session.pack import Scan, render
 from ciguard.session.pack_writer import write_all
 from ciguard.session.reading import DAMAGE_REMEDY, MAX_LOG_BYTES, Session
-from ciguard.session.signature import SIGNATURE
-from ciguard.session.signers import ReadySigner, signed
+from ciguard.session.signers import Ready, signed
 from ciguard.session.whole_file import write_whole
 
 LOG = "events.jsonl"
@@ -40,7 +39,7 @@ def is_sealed(session: Session) -> bool:
     return session.manifest is not None
 
 
-def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[ReadySigner]) -> dict[str, Json]:
+def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[Ready]) -> dict[str, Json]:
     """Seal ``session``, which was cut off, and return what its manifest says.
 
     Raises ``SessionDamaged`` when something in it is wrong beyond its half-written ends, and ``RecordingFailed`` when
@@ -55,7 +54,7 @@ def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[Read
     partial = {path: _digest(session.directory, path) for path in _partial(session.directory)}
     fields: dict[str, Json] = {
         "lost": {"log": len(log) - whole, "objects": scan.tail or 0},
-        "signing": [{"signer": signer.key.signer.value, "keyid": signer.key.keyid} for signer in signers],
+        "signing": [signer.announced for signer in signers],
     }
     time = timestamp(clock())
     check_fields(EventType.SESSION_CUT_OFF, fields)
@@ -139,7 +138,7 @@ def _append(log: Path, whole: int, line: bytes) -> None:
         os.close(descriptor)
 
 
-def _write(directory: Path, index: bytes, manifest: dict[str, Json], signers: Sequence[ReadySigner]) -> None:
+def _write(directory: Path, index: bytes, manifest: dict[str, Json], signers: Sequence[Ready]) -> None:
     written = canonical(manifest) + b"\n"
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -147,8 +146,8 @@ def _write(directory: Path, index: bytes, manifest: dict[str, Json], signers: Se
             if name.startswith("."):
                 os.unlink(name, dir_fd=folder)
         write_whole(folder, INDEX, index)
-        if signers:
-            write_whole(folder, SIGNATURE, signed(signers, written, manifest))
+        for name, vouching in signed(signers, written, manifest).items():
+            write_whole(folder, name, vouching)
         write_whole(folder, MANIFEST, written)
         os.fsync(folder)
     finally:

@@ -15,6 +15,7 @@ import msgspec
 
 from ciguard.operation import Json, OperationKind, ResultKind
 from ciguard.session.canonical import refuse_other_than_json
+from ciguard.session.signature import Signer
 
 
 class EventType(StrEnum):
@@ -75,10 +76,17 @@ class IsolationFacts(_Record):
 
 
 class SigningFacts(_Record):
-    """A key that the session will be signed with: whose it is, and its name (``session/signature.py``)."""
+    """One who will sign the session, and the name of its key (``session/signature.py``).
 
-    signer: Literal["job", "key"]
-    keyid: PrefixedDigest
+    It is null for Sigstore, whose key is made when it signs.
+    """
+
+    signer: Signer
+    keyid: PrefixedDigest | None
+
+    def __post_init__(self) -> None:
+        if (self.keyid is None) != (self.signer is Signer.SIGSTORE):
+            raise ValueError("every key that signs has a name but that of Sigstore")
 
 
 class ConnectionFacts(_Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -27,8 +27,8 @@ from ciguard.session.whole_file import write_whole
 Clock: TypeAlias = Callable[[], datetime]
 """Tells the time, with its zone."""
 
-Sign: TypeAlias = Callable[[bytes, dict[str, Json]], bytes]
-"""Makes signature.json of the bytes of manifest.json and what they say."""
+Sign: TypeAlias = Callable[[bytes, dict[str, Json]], Mapping[str, bytes]]
+"""Makes the files, by name, that vouch for the bytes of manifest.json, of those and what they say."""
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _APPEND = _NEW_FILE | os.O_APPEND
@@ -161,8 +161,8 @@ class Recorder:
     def finish(self, outcome: str, sign: Sign | None = None) -> dict[str, Json]:
         """Record ``session_finished`` with its counts, sync it all, write manifest.json and return what it says.
 
-        ``outcome`` is a few words on how the session ended; ``sign`` makes signature.json, which there is none of
-        without. Nothing can be recorded afterwards.
+        ``outcome`` is a few words on how the session ended; ``sign`` makes the files that vouch for it, of
+        which there are none without. Nothing can be recorded afterwards.
         """
         with self._latch:
             counts = self._account.counts
@@ -186,7 +186,8 @@ class Recorder:
             )
             written = canonical(manifest) + b"\n"
             if sign is not None:
-                write_whole(self._root, "signature.json", sign(written, manifest))
+                for name, vouching in sign(written, manifest).items():
+                    write_whole(self._root, name, vouching)
             write_whole(self._root, "manifest.json", written)
             os.fsync(self._root)
         self.close()

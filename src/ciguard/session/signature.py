@@ -3,23 +3,21 @@
     {"format": 1,
      "envelope": {"payload": base64, "payloadType": "application/vnd.in-toto+json",
                   "signatures": [{"keyid": "sha256:...", "sig": base64}, ...]},
-     "keys": [{"keyid": "sha256:...", "signer": "job", "public_key": base64, "token": "eyJ..."}, ...],
-     "sigstore": null}
+     "keys": [{"keyid": "sha256:...", "signer": "job", "public_key": base64, "token": "eyJ..."}, ...]}
 
 A key is named by the SHA-256 of its SubjectPublicKeyInfo (RFC 5280, 4.1). The key of signer ``job`` lived as long as
 the session; its ``token`` is an identity token of the job, minted before the agent started, whose audience names the
-key. Signer ``key`` is a lasting key of the repository's owner. ``sigstore`` is a bundle (version 0.3), or null.
+key. Signer ``key`` is a lasting key of the repository's owner, and ``vault`` one that a Vault keeps.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -45,6 +43,8 @@ class Signer(StrEnum):
 
     JOB = "job"
     KEY = "key"
+    VAULT = "vault"
+    SIGSTORE = "sigstore"
 
 
 class SigningKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +77,6 @@ class SignatureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     envelope: Envelope
     keys: tuple[SigningKey, ...]
-    sigstore: dict[str, Any] | None = None
 
 
 class BadSignatureError(ValueError):
@@ -90,7 +89,6 @@ class Signed:
 
     statement: bytes
     keys: tuple[SigningKey, ...]
-    sigstore: dict[str, Any] | None
 
 
 def key_name(public_key: bytes) -> str:
@@ -98,12 +96,12 @@ def key_name(public_key: bytes) -> str:
     return f"sha256:{hashlib.sha256(public_key).hexdigest()}"
 
 
-def render(statement: bytes, signed: Sequence[tuple[SigningKey, bytes]], sigstore: dict[str, Any] | None) -> bytes:
-    """signature.json for ``statement``: each key with its signature, and a Sigstore bundle if there is one."""
+def render(statement: bytes, signed: Sequence[tuple[SigningKey, bytes]]) -> bytes:
+    """signature.json for ``statement``: each key with its signature."""
     envelope = Envelope(
         statement, PAYLOAD_TYPE, tuple(EnvelopeSignature(key.keyid, signature) for key, signature in signed)
     )
-    file = SignatureFile(FORMAT, envelope, tuple(key for key, _ in signed), sigstore)
+    file = SignatureFile(FORMAT, envelope, tuple(key for key, _ in signed))
     return msgspec.json.encode(file, order="sorted") + b"\n"
 
 
@@ -125,7 +123,7 @@ def check(content: bytes) -> Signed:
         raise BadSignatureError("signature.json signs something that is not an in-toto statement")
     if [key.keyid for key in file.keys] != [signature.keyid for signature in file.envelope.signatures]:
         raise BadSignatureError("signature.json has other signatures than keys")
-    if not file.keys and file.sigstore is None:
+    if not file.keys:
         raise BadSignatureError("signature.json has no signature")
     signed = pre_authentication_encoding(file.envelope.payload)
     for key, signature in zip(file.keys, file.envelope.signatures, strict=True):
@@ -133,7 +131,7 @@ def check(content: bytes) -> Signed:
             raise BadSignatureError(f"the key {ascii(key.keyid)[1:80]} has another name than its own")
         if not holds(key.public_key, signature.sig, signed):
             raise BadSignatureError(f"the signature of key {key.keyid} does not hold")
-    return Signed(file.envelope.payload, file.keys, file.sigstore)
+    return Signed(file.envelope.payload, file.keys)
 
 
 def holds(public_key: bytes, signature: bytes, signed: bytes) -> bool:
@@ -175,8 +173,3 @@ def public_key_of(pem: bytes) -> bytes:
         return load_pem_public_key(pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except UnsupportedAlgorithm:
         raise ValueError("a key of an unknown kind") from None
-
-
-def encoded(data: bytes) -> str:
-    """``data`` in base64."""
-    return base64.b64encode(data).decode()

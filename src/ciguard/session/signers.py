@@ -1,19 +1,19 @@
-"""The keys that sign a session: made or loaded before the agent starts, used once at the end."""
+"""Those who sign a session: ready before the agent starts, asked once at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ciguard.errors import CredentialMissing
-from ciguard.session.signature import AUDIENCE_PREFIX, Signer, SigningKey, key_name, render
+from ciguard.operation import Json
+from ciguard.session.signature import AUDIENCE_PREFIX, SIGNATURE, Signer, SigningKey, key_name, render
+from ciguard.session.sigstore_bundle import BUNDLE
 from ciguard.session.statement import pre_authentication_encoding, statement
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-    from ciguard.operation import Json
 
 Sign = Callable[[bytes], bytes]
 """Signs bytes with a private key that nobody else sees."""
@@ -27,6 +27,35 @@ class ReadySigner:
 
     key: SigningKey
     sign: Sign = field(repr=False)
+
+    @property
+    def announced(self) -> dict[str, Json]:
+        """How the log names it."""
+        return {"signer": self.key.signer.value, "keyid": self.key.keyid}
+
+    def __str__(self) -> str:
+        """Its name for people."""
+        return f"the {self.key.signer} key {self.key.keyid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySigstore:
+    """A Sigstore instance whose bundle a session will get; the key of a bundle is made with it."""
+
+    make: Callable[[bytes], bytes] = field(repr=False)
+
+    @property
+    def announced(self) -> dict[str, Json]:
+        """How the log names it."""
+        return {"signer": Signer.SIGSTORE.value, "keyid": None}
+
+    def __str__(self) -> str:
+        """Its name for people."""
+        return "a Sigstore certificate of this job"
+
+
+Ready: TypeAlias = ReadySigner | ReadySigstore
+"""One of those who sign."""
 
 
 def job_signer(mint: Callable[[str], str] | None) -> ReadySigner:
@@ -78,8 +107,15 @@ def _signing_with(private: PrivateKeyTypes) -> Sign | None:
             return None
 
 
-def signed(signers: Sequence[ReadySigner], manifest: bytes, content: dict[str, Json]) -> bytes:
-    """signature.json over ``manifest``, the bytes of manifest.json, which say ``content``."""
+def signed(signers: Sequence[Ready], manifest: bytes, content: Mapping[str, Json]) -> dict[str, bytes]:
+    """The files, by name, that vouch for ``manifest``, the bytes of manifest.json, which say ``content``."""
     payload = statement(manifest, content)
     encoding = pre_authentication_encoding(payload)
-    return render(payload, [(signer.key, signer.sign(encoding)) for signer in signers], None)
+    keys = [signer for signer in signers if isinstance(signer, ReadySigner)]
+    files: dict[str, bytes] = {}
+    if keys:
+        files[SIGNATURE] = render(payload, [(signer.key, signer.sign(encoding)) for signer in keys])
+    for signer in signers:
+        if isinstance(signer, ReadySigstore):
+            files[BUNDLE] = signer.make(payload)
+    return files

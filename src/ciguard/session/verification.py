@@ -24,7 +24,14 @@ from typing import Any
 
 from ciguard.errors import SessionDamaged
 from ciguard.operation import Json
-from ciguard.session.authenticity import NOTHING_EXPECTED, Expectations, expectations, job_identity, signatures
+from ciguard.session.authenticity import (
+    NOTHING_EXPECTED,
+    Expectations,
+    Vouching,
+    expectations,
+    job_identity,
+    signatures,
+)
 from ciguard.session.bodies import INDEX, MAX_INDEX_BYTES, scan_packs
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import own_fields
@@ -35,11 +42,12 @@ from ciguard.session.manifest import CUT_OFF, FORMAT, Account, Completeness, Out
 from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
 from ciguard.session.pack import DamagedPackError, Place, Scan, parse, render
 from ciguard.session.reading import MAX_LOG_BYTES, MAX_MANIFEST_BYTES, Session, open_session
-from ciguard.session.signature import SIGNATURE, Signed
+from ciguard.session.signature import SIGNATURE
+from ciguard.session.sigstore_bundle import BUNDLE
 from ciguard.session.step import FailedError, IncompleteError, NothingError, Outcome, Step, inert
 
 _MAX_POLICY_BYTES = 16 * 1024 * 1024
-_FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml", SIGNATURE})
+_FILES = frozenset({"manifest.json", "events.jsonl", INDEX, "policy.yml", SIGNATURE, BUNDLE})
 _BEING_WRITTEN = frozenset({f".{name}" for name in _FILES - {"events.jsonl"}})
 _FILE = re.compile(r"objects/[0-9]{6}\.pack|partial/[0-9]{6,}|sealed/originals", re.ASCII)
 _FOLDER = re.compile(r"objects|partial|sealed", re.ASCII)
@@ -108,7 +116,7 @@ class _Vouching:
     def __init__(self, session: Session, expected: Expectations) -> None:
         self._session = session
         self._expected = expected
-        self._signed: Signed | None = None
+        self._signed: Vouching | None = None
         self._claims: Mapping[str, str] = {}
 
     def signature(self) -> str:

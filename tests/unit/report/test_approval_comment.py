@@ -201,7 +201,7 @@ def test_the_note_of_a_session() -> None:
 
 
 def test_the_note_of_a_session_that_ended() -> None:
-    ended = replace(NOTE, outcome="the agent ended by itself", counts="3, 1 held", head="e" * 64, signing_keys=("k1",))
+    ended = replace(NOTE, outcome="the agent ended by itself", counts="3, 1 held", head="e" * 64, signers=("k1",))
     text = session_note(ended)
     assert text.startswith("### ciguard: the agent ended by itself")
     assert "**Operations:** `3, 1 held`" in text

@@ -23,6 +23,7 @@ from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Completeness
 from ciguard.session.pack import MAX_BODIES, MAX_PACK_BYTES, MAX_TOTAL_BYTES, parse
 from ciguard.session.reading import MAX_DEPTH, MAX_JSON_BYTES, MAX_LOG_BYTES, open_session
+from ciguard.session.sigstore_bundle import BUNDLE
 from ciguard.session.verification import verify
 from tests.unit.session import sample
 
@@ -71,7 +72,7 @@ def test_every_field_of_the_manifest_and_every_file_is_told(tmp_path: Path) -> N
     }
     assert told == set(manifest)
     paths = set(re.findall(r"^\| `(.*?)/?` \|", section("The directory"), re.MULTILINE))
-    assert paths == {path.name for path in directory.iterdir()} | {"sealed"}
+    assert paths == {path.name for path in directory.iterdir()} | {"sealed", BUNDLE}
 
 
 def test_steps_kinds_and_states_are_told(tmp_path: Path) -> None:

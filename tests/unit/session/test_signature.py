@@ -39,7 +39,7 @@ def test_what_is_signed_names_its_type_and_length() -> None:
 )
 def test_a_signature_of_each_kind_of_key_holds(make: Callable[[], Any]) -> None:
     signer = make()
-    found = check(signed([signer], MANIFEST, {"format": 1}))
+    found = check(signed([signer], MANIFEST, {"format": 1})["signature.json"])
     assert found.keys == (signer.key,)
     assert key_name(signer.key.public_key) == signer.key.keyid
     said = json.loads(found.statement)
@@ -111,7 +111,7 @@ def other_key(file: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_in_order_is_named(change: Callable[[dict[str, Any]], object], words: str) -> None:
-    content = signed([job_signer(None)], MANIFEST, {})
+    content = signed([job_signer(None)], MANIFEST, {})["signature.json"]
     assert changed(content, dict.keys) == content
     with pytest.raises(BadSignatureError, match=words):
         check(changed(content, change))
@@ -124,7 +124,7 @@ def test_anything_else_is_refused(content: bytes) -> None:
 
 
 def test_a_second_spelling_is_refused() -> None:
-    content = signed([job_signer(None)], MANIFEST, {})
+    content = signed([job_signer(None)], MANIFEST, {})["signature.json"]
     with pytest.raises(BadSignatureError, match="not spelt"):
         check(b" " + content)
 
