@@ -155,7 +155,7 @@ class RuleMatcher:
         around: dict[_Rule, list[tuple[int, int]]] = {}
         for number, first, last in self._finder.hints(data):
             rule = self._owners[number]
-            around.setdefault(rule, []).append((max(begin, first - rule.longest), last + rule.longest + 1))
+            around.setdefault(rule, []).append((max(begin, first - rule.longest), last + rule.longest))
         for rule, windows in around.items():
             for low, high in _merged(windows):
                 for match in rule.matches(data, low, high):
