@@ -18,7 +18,8 @@ from ciguard.approvals.approver import Approver, Nobody
 from ciguard.errors import CiguardError
 from ciguard.guard.approved import Approved
 from ciguard.guard.connection import OpenConnection
-from ciguard.guard.exchange import Guarding
+from ciguard.guard.exchange import LONGEST_SILENCE, Guarding
+from ciguard.guard.holding import SIGN_OF_LIFE
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.masking import session_masker
@@ -241,6 +242,8 @@ async def guarded(
     upstream: str = "",
     chunk: int = 12,
     approver: Approver | None = None,
+    sign_of_life: float = SIGN_OF_LIFE,
+    longest_silence: float = LONGEST_SILENCE,
 ) -> AsyncIterator[Guarded]:
     """A guard on three connections to one loopback model; at the end the session's record must verify.
 
@@ -270,7 +273,9 @@ async def guarded(
             on_stop=lambda: None,
         )
         intake = Intake(masker, placeholders, judge, recorder)
-        guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), failures.append)
+        guarding = Guarding(
+            masker, placeholders, judge, intake, recorder, Upstreams(), failures.append, sign_of_life, longest_silence
+        )
         connections = {
             name: OpenConnection(name, declared, CREDENTIAL) for name, declared in policy.connections.items()
         }

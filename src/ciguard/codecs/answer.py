@@ -1,7 +1,8 @@
 """What a model's answer is made of, whichever API it came by.
 
 A codec hands out the items of an answer one at a time, already masked; whoever drives it settles each before taking the
-next. A call must be settled: one that was neither allowed nor refused never leaves.
+next. Only a call may be left for later, until :data:`SETTLE_ALL` comes. A call must be settled: one that was neither
+allowed nor refused never leaves.
 """
 
 from __future__ import annotations
@@ -68,7 +69,16 @@ class TextItem:
         self.replacement = text
 
 
-Item = CallItem | TextItem
+class Barrier(StrEnum):
+    """A place in an answer."""
+
+    SETTLE_ALL = "settle all"
+
+
+SETTLE_ALL = Barrier.SETTLE_ALL
+"""Comes where nothing further can be told before every call that was handed out is settled."""
+
+Item = CallItem | TextItem | Barrier
 
 
 @dataclass(slots=True)
@@ -104,6 +114,14 @@ class Tally:
     def stranded(self) -> bool:
         """Whether calls were refused and none is left that would make the agent go on."""
         return self.resumable and bool(self.refused) and not self.allowed
+
+
+def settled(item: CallItem, tally: Tally) -> Iterator[CallItem | Barrier]:
+    """Hand out a call that has to be settled now; see :meth:`Tally.settle`."""
+    yield item
+    if not item.settled:
+        yield SETTLE_ALL
+    tally.settle(item)
 
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from ciguard.codecs.answer import (
     mask_message,
     mask_texts,
     object_of,
+    settled,
     text_of,
     texts_in,
     usage_tokens,
@@ -117,8 +118,7 @@ class Anthropic:
                     item = call_of(block, masker)
                     if cut_off and place == len(blocks) - 1 and not block["input"]:
                         item.problem = item.problem or CUT_OFF
-                    yield item
-                    tally.settle(item)
+                    yield from settled(item, tally)
                     if item.note:
                         refused.add(text_of(block.get("id")))
                         blocks[place] = {"type": "text", "text": item.note}

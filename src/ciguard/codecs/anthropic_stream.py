@@ -27,11 +27,13 @@ from ciguard.codecs.anthropic_block import (
     answers,
     call_of,
     is_call,
+    is_result,
     side_of,
 )
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import HeldEvent
 from ciguard.codecs.hold import HoldingStream
+from ciguard.codecs.sse import encode
 from ciguard.codecs.unknown import LABELS, refuse_hidden_calls, said_in
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
@@ -81,6 +83,7 @@ class AnthropicReader:
                 if self._arguments:
                     raise WireError("a message ends within a tool call")
                 yield from stream.end_texts()
+                yield from stream.settle_all()
                 tokens = usage_tokens(object_of(data.get("usage")), "output_tokens")
                 self._output = stream.tally.output_tokens = self._output_before + tokens
                 stream.end(event)
@@ -89,6 +92,7 @@ class AnthropicReader:
                 if self._arguments:
                     raise WireError("a message ends within a tool call")
                 yield from stream.end_texts()
+                yield from stream.settle_all()
                 stream.ended = True
                 stream.end(event)
             case "ping" if len(data) == 1:
@@ -97,6 +101,7 @@ class AnthropicReader:
                 yield from stream.end_texts()
                 for index in [*self._arguments, self._without_arguments]:
                     stream.drop(stream.free(index))
+                stream.abandon_undecided()
                 stream.ended = True
             case _:
                 refuse_hidden_calls(data)
@@ -110,6 +115,8 @@ class AnthropicReader:
         block = event.data.get("content_block")
         if not isinstance(block, dict) or index in self._blocks:
             raise WireError("a content block does not start as one")
+        if is_result(block):
+            yield from stream.settle_all()
         type_ = text_of(block.get("type"))
         if self._open or self._run[1] != type_ or type_ not in TEXT_KEYS:
             if not self._open:
@@ -204,11 +211,12 @@ class AnthropicReader:
         if index in self._odd:
             problem = "a part of it came in a form that is not known"
         item.problem = item.problem or problem
-        yield item
-        stream.tally.settle(item)
+        yield from stream.settle(index, item, lambda: self._finish(index, item, arguments, stream))
+
+    def _finish(self, index: int, item: CallItem, arguments: str, stream: HoldingStream) -> None:
         events = stream.free(index)
         if item.note:
-            self._refused.add(text_of(block.get("id")))
+            self._refused.add(text_of(self._blocks[index].get("id")))
             stream.replace(events, _text_events(index, item.note))
         elif item.kinds:
             _put_input(events, masked_json(arguments, item) if arguments else "", item)
@@ -244,6 +252,9 @@ class AnthropicReader:
 
     def error(self, message: str) -> bytes:
         return self._error(message)
+
+    def sign_of_life(self) -> bytes:
+        return encode("ping", '{"type": "ping"}')
 
 
 def _index(data: dict[str, Json]) -> int:

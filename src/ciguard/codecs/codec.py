@@ -64,6 +64,9 @@ class AnswerStream(Protocol):
     def feed(self, chunk: bytes) -> Iterator[Item]:
         """Take bytes from the upstream; yields each completed item, to be settled before the next is taken.
 
+        A call may be settled later: at the latest when ``SETTLE_ALL`` comes. Fed with nothing, it goes on with what
+        was settled meanwhile.
+
         Raises :class:`~ciguard.codecs.error.WireError` when the stream is not in its API's form.
         """
 
@@ -92,6 +95,9 @@ class AnswerStream(Protocol):
 
     def error(self, message: str) -> bytes:
         """An error that ends this answer: :meth:`Codec.stream_error`, with what clients check it by."""
+
+    def sign_of_life(self) -> bytes:
+        """An event without content, for a client that would give up a silent stream."""
 
 
 class Codec(Protocol):

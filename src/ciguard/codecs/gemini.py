@@ -23,6 +23,7 @@ from ciguard.codecs.answer import (
     mask_texts,
     number_of,
     object_of,
+    settled,
     text_of,
     texts_in,
     usage_tokens,
@@ -232,7 +233,7 @@ def _joined_usage(first: Json, second: Json) -> Json:
     return {**second, **made, "totalTokenCount": total}
 
 
-def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[CallItem]:
+def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
     """Yield the call in ``part``, if any, and change the part as it was settled."""
     for key in _calls(part):
         call = part[key]
@@ -245,8 +246,7 @@ def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterat
         given = call[form] if form else {k: v for k, v in call.items() if k not in ("name", "id")}
         side = Side.SERVICE if key in SERVICE_CALLS else Side.AGENT
         item = call_from_value(text_of(call.get("id")) or name, name, given, masker, side)
-        yield item
-        tally.settle(item)
+        yield from settled(item, tally)
         if item.note:
             part.clear()
             part["text"] = item.note
@@ -317,9 +317,11 @@ class _Reader:
             stream.text((index, kind), kind, kind, event, part, "text")
             return
         if _calls(part):
+            items = []
             for item in _settle_calls(part, self._masker, stream.tally):
+                items.append(item)
                 yield item
-                event.changed = event.changed or bool(item.note or item.kinds)
+            event.changed = event.changed or any(isinstance(one, CallItem) and (one.note or one.kinds) for one in items)
             return
         for path, holder, key in list(said_in(part)):
             at = (index, len(self._parts[index]), path)
@@ -348,3 +350,7 @@ class _Reader:
 
     def error(self, message: str) -> bytes:
         return Gemini().stream_error(message)
+
+    def sign_of_life(self) -> bytes:
+        """Clients want every event to be a chunk of an answer, and comments are no events."""
+        return encode("", '{"candidates":[]}')

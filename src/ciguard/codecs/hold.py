@@ -3,18 +3,19 @@
 Theory of operation. Every event of the upstream waits in a queue. A *reader*, which knows one API, says which strings
 of an event are pieces of a text (a *passage*) and which events belong to a tool call. Passages are masked as streams:
 an event leaves when the masker has decided all the text in it. The events of a call leave when the call is complete and
-allowed; a refused call's events are replaced by a text. All other strings of an event are masked on their own. An event
+allowed; a refused call's events are replaced by a text. While a call waits for its decision, what follows is read and
+waits behind it. All other strings of an event are masked on their own. An event
 in which nothing changed leaves with the bytes that it came with, and order is kept. Only a sign of life overtakes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ciguard.codecs.answer import Item, Tally, TextItem, drop_logprobs
+from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, Tally, TextItem, drop_logprobs
 from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.document import parse
 from ciguard.codecs.error import WireError
@@ -80,6 +81,18 @@ class Reader(Protocol):
     def error(self, message: str) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.error`."""
 
+    def sign_of_life(self) -> bytes:
+        """See :meth:`ciguard.codecs.codec.AnswerStream.sign_of_life`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedCall:
+    """A call that was handed out and not settled, and what is to be done in the stream once it is."""
+
+    key: Hashable
+    item: CallItem
+    finish: Callable[[], None]
+
 
 class HoldingStream:
     """A streamed answer: :class:`ciguard.codecs.codec.AnswerStream` for any API that has a :class:`Reader`."""
@@ -96,11 +109,15 @@ class HoldingStream:
         self._open: dict[tuple[Hashable, ...], OpenText] = {}
         self._said: dict[tuple[Hashable, str], str] = {}
         self._withheld_end: list[HeldEvent] = []
+        self._undecided: list[UndecidedCall] = []
         self._ready = bytearray()
         self._plain: set[str] = set()
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
         """See :meth:`ciguard.codecs.codec.AnswerStream.feed`."""
+        if self._undecided:
+            self._finish_decided()
+            self._release()
         for event in self._parser.feed(chunk):
             yield from self._feed_event(event)
             self._release()
@@ -149,6 +166,10 @@ class HoldingStream:
     def error(self, message: str) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.error`."""
         return self._reader.error(message)
+
+    def sign_of_life(self) -> bytes:
+        """See :meth:`ciguard.codecs.codec.AnswerStream.sign_of_life`."""
+        return self._reader.sign_of_life()
 
     # What follows is for readers.
 
@@ -244,6 +265,26 @@ class HoldingStream:
             event.held_by -= 1
         return events
 
+    def settle(self, key: Hashable, item: CallItem, finish: Callable[[], None]) -> Iterator[Item]:
+        """Hand out the complete call ``key``; once it is settled, ``finish`` puts what became of it into the stream."""
+        yield item
+        self._undecided.append(UndecidedCall(key, item, finish))
+        self._finish_decided()
+
+    def settle_all(self) -> Iterator[Item]:
+        """What follows depends on every call: all must be settled."""
+        if self._undecided:
+            yield SETTLE_ALL
+            for one in self._undecided:
+                self._finish(one)
+            self._undecided.clear()
+
+    def abandon_undecided(self) -> None:
+        """The answer is broken off: calls that are not settled never leave."""
+        for one in self._undecided:
+            self.drop(self.free(one.key))
+        self._undecided.clear()
+
     def insert(self, place: HeldEvent, data: list[dict[str, Json]]) -> None:
         """Put events with ``data`` into the queue before ``place``.
 
@@ -288,6 +329,16 @@ class HoldingStream:
         self._withheld_end.clear()
 
     # What follows is internal.
+
+    def _finish_decided(self) -> None:
+        decided = [one for one in self._undecided if one.item.settled]
+        self._undecided = [one for one in self._undecided if not one.item.settled]
+        for one in decided:
+            self._finish(one)
+
+    def _finish(self, one: UndecidedCall) -> None:
+        self.tally.settle(one.item)
+        one.finish()
 
     def _feed_event(self, event: ServerSentEvent) -> Iterator[Item]:
         is_end_mark = event.data == END_MARK

@@ -17,6 +17,7 @@ from ciguard.codecs.answer import (
     mask_message,
     mask_text,
     object_of,
+    settled,
     text_of,
     texts_in,
     usage_tokens,
@@ -136,14 +137,13 @@ def _count(usage: dict[str, Json], tally: Tally) -> None:
     tally.output_tokens += usage_tokens(usage, *OUTPUT)
 
 
-def _settle_all(choice: dict[str, Json], said: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[CallItem]:
+def _settle_all(choice: dict[str, Json], said: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
     """Yield the calls of a whole answer's choice; what was refused goes, and the notes follow its text."""
     kept: list[Json] = []
     notes: list[str] = []
     for entry in [object_of(one) for one in list_of(said.get("tool_calls"))]:
         item = call_of(entry, masker, choice.get("finish_reason"))
-        yield item
-        tally.settle(item)
+        yield from settled(item, tally)
         if item.note:
             notes.append(item.note)
         else:
@@ -152,8 +152,7 @@ def _settle_all(choice: dict[str, Json], said: dict[str, Json], masker: Masker, 
     if isinstance(legacy := said.get("function_call"), dict):
         entry = {"type": "function", "function": legacy}
         item = call_of(entry, masker, choice.get("finish_reason"))
-        yield item
-        tally.settle(item)
+        yield from settled(item, tally)
         if item.note:
             notes.append(item.note)
             del said["function_call"]

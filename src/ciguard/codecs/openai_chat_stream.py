@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 
-from ciguard.codecs.answer import CallItem, Item, list_of, number_of, object_of, text_of, usage_tokens
+from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, list_of, number_of, object_of, text_of, usage_tokens
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import HeldEvent
 from ciguard.codecs.hold import HoldingStream
@@ -155,15 +155,17 @@ class ChatReader:
         yield from stream.end_texts_of(index)
         calls = self._calls.pop(index, {})
         reason = ending.get("finish_reason") if ending else "length"
-        settled: list[CallItem] = []
-        kept = 0
+        items: dict[int, CallItem] = {}
         for number, call in sorted(calls.items()):
-            item = call_of(call, self._masker, reason)
+            items[number] = item = call_of(call, self._masker, reason)
             if ending is None:
                 item.problem = item.problem or "it was cut off"
             yield item
+        if not all(item.settled for item in items.values()):
+            yield SETTLE_ALL
+        kept = 0
+        for number, item in items.items():
             stream.tally.settle(item)
-            settled.append(item)
             self._deliver(index, number, item, kept)
             kept += number != LEGACY and not item.note
         if not calls:
@@ -173,10 +175,10 @@ class ChatReader:
         if calls:
             self._said[index]["tool_calls"] = [call for _, call in sorted(calls.items())]
         stream.free(index)
-        notes = [item.note for item in settled if item.note]
+        notes = [item.note for item in items.values() if item.note]
         if notes:
             self._tell(index, notes, ending, event, stream)
-            if len(notes) == len(settled) and ending is not None:
+            if len(notes) == len(items) and ending is not None:
                 ending["finish_reason"] = stopped(reason)
                 event.changed = True
 
@@ -243,6 +245,10 @@ class ChatReader:
 
     def error(self, message: str) -> bytes:
         return self._error(message)
+
+    def sign_of_life(self) -> bytes:
+        """A comment: to clients of this API every byte is life, and many want a choice in every chunk."""
+        return b": waiting for approval\n\n"
 
 
 def _take_out(event: HeldEvent, entry: dict[str, Json]) -> None:

@@ -18,6 +18,7 @@ from ciguard.codecs.answer import (
     mask_message,
     mask_texts,
     object_of,
+    settled,
     text_of,
     texts_in,
     usage_tokens,
@@ -106,8 +107,7 @@ class OpenAIResponses:
                     yield from _mask_each(place, entry, masker)
                     continue
                 item = call_of(entry, masker)
-                yield item
-                tally.settle(item)
+                yield from settled(item, tally)
                 if item.note:
                     tally.resumable = tally.resumable and type_ not in UNANSWERABLE
                     output[place] = note_item(entry, item.note, place)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
-from ciguard.codecs.answer import CallItem, Item, Side, list_of, number_of, object_of, text_of, usage_tokens
+from ciguard.codecs.answer import CallItem, Item, Side, list_of, number_of, object_of, settled, text_of, usage_tokens
 from ciguard.codecs.document import dump
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import HeldEvent
@@ -88,6 +88,7 @@ class ResponsesReader:
             case "error":
                 yield from stream.end_texts()
                 self._abandon_calls(stream)
+                stream.abandon_undecided()
                 stream.ended = True
             case "response.output_item.added":
                 yield from self._added(event, stream)
@@ -189,10 +190,11 @@ class ResponsesReader:
         item = call_of(entry, self._masker)
         if call := self._calls.pop(index, None):
             item.problem = item.problem or _contradiction(call, entry, item)
-        yield item
-        stream.tally.settle(item)
         self._settled[item_id(entry)] = item
         self._indexes[item_id(entry)] = index
+        yield from stream.settle(index, item, lambda: self._finish(index, entry, item, stream))
+
+    def _finish(self, index: int, entry: dict[str, Json], item: CallItem, stream: HoldingStream) -> None:
         events = stream.free(index)
         if item.note:
             self._renumber = True
@@ -244,6 +246,7 @@ class ResponsesReader:
                 yield from self._settle(index, copy.deepcopy({**entry, "status": "incomplete"}), stream)
         self._abandon_calls(stream)
         yield from stream.end_texts()
+        yield from stream.settle_all()
         for place, entry in enumerate(output):
             if not isinstance(entry, dict):
                 raise WireError("an item of the output is not an object")
@@ -265,8 +268,7 @@ class ResponsesReader:
         same = item is not None and item.original == call_of(entry, self._masker).original
         if item is None or (not same and not item.problem):
             item = call_of(entry, self._masker)
-            yield item
-            stream.tally.settle(item)
+            yield from settled(item, stream.tally)
         if item.note:
             output[place] = note_item(entry, item.note, self._indexes.get(item_id(entry), place))
             event.changed = True
@@ -334,6 +336,15 @@ class ResponsesReader:
         response: Json = {**self._created, "status": "failed", "error": failed, "output": []}
         data: Json = {"type": "response.failed", "sequence_number": self._sequence + 1, "response": response}
         return encode("response.failed", dump(data).decode())
+
+    def sign_of_life(self) -> bytes:
+        """Comments do not keep Codex waiting, and clients let no event of a response come before its creation."""
+        if not self._created:
+            return encode("keepalive", '{"type":"keepalive"}')
+        self._renumber = True
+        self._sequence += 1
+        data: Json = {"type": "response.in_progress", "sequence_number": self._sequence, "response": self._created}
+        return encode("response.in_progress", dump(data).decode())
 
 
 def _place(data: dict[str, Json], prefix: str) -> Place:

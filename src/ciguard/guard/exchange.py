@@ -5,6 +5,10 @@
 3. It is forwarded with the connection's credential.
 4. The answer's items are judged one by one and recorded before the agent has them. When every call in an answer was
    refused, the model is asked again and told why, and what it then says is joined to the same answer.
+
+While humans decide on something, in 2 or 4, the answer has begun and gets signs of life: events that say nothing in a
+stream, white space before a JSON document. Only a request for a document whose prompt is held gets none, since its
+status is still open: it can wait for :data:`LONGEST_SILENCE`.
 """
 
 from __future__ import annotations
@@ -12,25 +16,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
-from ciguard.codecs.answer import CallItem, Item, Tally, TextItem, masked_value, object_of
+from ciguard.codecs.answer import Tally, TextItem, masked_value, object_of
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
 from ciguard.codecs.document import Document, dump, parse, split
 from ciguard.codecs.error import WireError
-from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.errors import CiguardError
 from ciguard.guard.body import BodyError, read_body
 from ciguard.guard.connection import Route
 from ciguard.guard.headers import request_headers, response_headers
+from ciguard.guard.holding import SIGN_OF_LIFE, Holding
 from ciguard.guard.intake import Intake
-from ciguard.guard.judge import Judge, Judgement
-from ciguard.guard.mask_rules import mask_by_rules
+from ciguard.guard.judge import Judge
+from ciguard.guard.passing import Passing
+from ciguard.guard.settling import Settling
 from ciguard.guard.upstream import UpstreamAnswer, UpstreamError, Upstreams
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
+from ciguard.operation import Json, ResultKind
 from ciguard.policy.evaluation import model_allowed
 from ciguard.session.event import EventType
 from ciguard.session.recorder import Recorder, Spool
@@ -40,6 +46,10 @@ NOT_AGAIN = {"x-should-retry": "false"}
 
 MOST_TOKENS = 10**9
 """Tokens that one answer can have used; what an upstream says beyond it, or below 0, is no count."""
+
+
+LONGEST_SILENCE = 570.0
+"""Seconds that a call may wait without an answer begun: the official SDKs give up after 600."""
 
 
 class TurnedAway(Exception):
@@ -61,10 +71,12 @@ class Guarding:
     recorder: Recorder
     upstreams: Upstreams
     on_failure: Callable[[CiguardError], None]
+    sign_of_life: float = SIGN_OF_LIFE
+    longest_silence: float = LONGEST_SILENCE
 
 
 class Exchange:
-    """One call over ``route``; ``begun`` once the agent was sent something."""
+    """One call over ``route``."""
 
     def __init__(self, guarding: Guarding, route: Route, request: web.BaseRequest) -> None:
         self._guarding = guarding
@@ -75,8 +87,14 @@ class Exchange:
         self._recorder = guarding.recorder
         self._seq = -1
         self._tally = Tally()
-        self._said = ""
-        self.begun = False
+        self._streams = False
+        self._stream: AnswerStream | None = None
+        self._response: web.StreamResponse | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the agent was sent something."""
+        return self._response is not None
 
     @property
     def recorded(self) -> bool:
@@ -104,18 +122,23 @@ class Exchange:
         document = await self._document()
         try:
             model = self._model(document)
-            stream = self._route.endpoint.stream or self._route.codec.wants_stream(document)
+            stream = self._streams = self._route.endpoint.stream or self._route.codec.wants_stream(document)
         except WireError as error:
             raise TurnedAway(400, str(error)) from None
         self._refuse_used_up()
         self._connection.requests += 1
+        until = asyncio.get_running_loop().time() + self._guarding.longest_silence
+        alive = self._streaming_alive if stream else partial(self._silent, until)
+        interval = min(self._guarding.sign_of_life, self._guarding.longest_silence)
         try:
-            admitted = await self._guarding.intake.admit(
-                self._route.codec,
-                document,
-                self._connection.name,
-                lambda parts: self._record_request(model, parts, stream=stream),
-            )
+            async with Holding(alive, interval) as holding:
+                admitted = await self._guarding.intake.admit(
+                    self._route.codec,
+                    document,
+                    self._connection.name,
+                    lambda parts: self._record_request(model, parts, stream=stream),
+                    holding.run,
+                )
         except WireError as error:
             raise TurnedAway(400, str(error)) from None
         self._seq = admitted.seq
@@ -148,6 +171,8 @@ class Exchange:
             try:
                 if document and answer.content_type == "text/event-stream" and status == 200:
                     response, reason = await self._streamed(answer, document)
+                elif self.begun:
+                    raise TurnedAway(502, f"ciguard: the upstream answered with status {status} and no stream")
                 else:
                     response, reason = await self._whole(answer, document), ""
             finally:
@@ -161,6 +186,41 @@ class Exchange:
         finally:
             self._finish(status, complete=not reason, reason=reason)
         return response
+
+    async def _begin(self, headers: list[tuple[str, str]]) -> web.StreamResponse:
+        """The response, once the agent has its head; ``headers`` come too late when it has been sent before."""
+        if self._response is None:
+            self._response = web.StreamResponse(status=200, headers=headers)
+            await self._response.prepare(self._request)
+        return self._response
+
+    async def _streaming_alive(self) -> None:
+        response = await self._begin([("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")])
+        await response.write(self._answer_stream().sign_of_life())
+
+    async def _silent(self, until: float) -> None:
+        if asyncio.get_running_loop().time() >= until:
+            minutes = self._guarding.longest_silence / 60
+            raise TurnedAway(
+                403,
+                f"this prompt was held for approval, and nobody decided within {minutes:g} minutes, which is as long "
+                "as a request can wait that does not stream. Ask for a stream: it waits as long as the policy says.",
+            )
+
+    def _answer_stream(self) -> AnswerStream:
+        if self._stream is None:
+            watched = self._guarding.judge.evaluator.watches(ResultKind.RESPONSE_TEXT, self._connection.name)
+            release = TextRelease.WHEN_COMPLETE if watched else TextRelease.AS_IT_COMES
+            self._stream = self._route.codec.stream(self._masker, release)
+        return self._stream
+
+    async def broken_off(self, message: str) -> web.StreamResponse | None:
+        """End an answer that was begun with an error in it; None when its form has no place for one."""
+        if self._response is None or not self._streams:
+            return None
+        await self._response.write(self._answer_stream().error(message))
+        await self._response.write_eof()
+        return self._response
 
     async def _document(self) -> Document:
         try:
@@ -201,27 +261,40 @@ class Exchange:
         if document is None or not succeeded or self._route.endpoint.purpose is Purpose.MEASURE:
             masked, kinds = masked_value(message, self._masker)
             body = dump(masked) if kinds else raw
-            result = self._text_result(body.decode(), "document" if succeeded else "error")
-            self._guarding.judge.record_result(result, Judgement(ALLOWED), self._seq, kinds)
+            self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
             return web.Response(status=answer.status, headers=headers, body=body)
-        final = object_of(parse(raw))
-        self._guarding.intake.answered(message, self._connection.name)
-        tally = await self._settle_whole(final)
-        while tally.stranded and self._may_continue():
-            document = self._continuation(document, message, tally)
-            again = await self._forward(document.raw)
-            try:
-                message, raw = await self._message(again)
-            finally:
-                again.close()
-            if again.status != 200:
-                break
-            further = object_of(parse(raw))
+        settling = self._settling()
+        async with Holding(partial(self._document_alive, headers), self._guarding.sign_of_life) as holding:
+            final = object_of(parse(raw))
             self._guarding.intake.answered(message, self._connection.name)
-            tally = await self._settle_whole(further)
-            final = self._route.codec.join(final, further)
+            tally = await self._settle_document(final, settling, holding)
+            while tally.stranded and self._may_continue():
+                document = self._continuation(document, message, tally)
+                again = await self._forward(document.raw)
+                try:
+                    message, raw = await self._message(again)
+                finally:
+                    again.close()
+                if again.status != 200:
+                    break
+                further = object_of(parse(raw))
+                self._guarding.intake.answered(message, self._connection.name)
+                tally = await self._settle_document(further, settling, holding)
+                final = self._route.codec.join(final, further)
         raw = raw if final == message else dump(final)
-        return web.Response(status=answer.status, headers=headers, body=raw)
+        if self._response is None:
+            return web.Response(status=answer.status, headers=headers, body=raw)
+        await self._response.write(raw)
+        await self._response.write_eof()
+        return self._response
+
+    async def _document_alive(self, headers: list[tuple[str, str]]) -> None:
+        """White space before a JSON document means nothing."""
+        await (await self._begin(headers)).write(b" ")
+
+    def _settling(self) -> Settling:
+        guarding = self._guarding
+        return Settling(guarding.judge, guarding.intake, guarding.placeholders, self._connection.name, self._seq)
 
     async def _message(self, answer: UpstreamAnswer) -> tuple[dict[str, Json], bytes]:
         """The JSON object of an answer, and its bytes; an error that cannot be read keeps its status."""
@@ -239,47 +312,46 @@ class Exchange:
             raise TurnedAway(status, "ciguard: the upstream's answer is not a JSON object")
         return message, raw
 
-    async def _settle_whole(self, message: dict[str, Json]) -> Tally:
+    async def _settle_document(self, message: dict[str, Json], settling: Settling, holding: Holding) -> Tally:
         tally = Tally()
         for item in self._route.codec.items(message, self._masker, tally):
-            await self._settle(item)
+            await settling.settle(item, holding)
         self._count(tally)
         return tally
 
     async def _streamed(self, answer: UpstreamAnswer, document: Document) -> tuple[web.StreamResponse, str]:
         """A streamed answer; returns the response, and why it is not complete if it is not."""
-        headers = response_headers(answer.headers, self._masker)
-        response = web.StreamResponse(status=200, headers=headers)
-        self.begun = True
-        await response.prepare(self._request)
-        watched = self._guarding.judge.evaluator.watches(ResultKind.RESPONSE_TEXT, self._connection.name)
-        stream = self._route.codec.stream(
-            self._masker, TextRelease.WHEN_COMPLETE if watched else TextRelease.AS_IT_COMES
-        )
+        response = await self._begin(response_headers(answer.headers, self._masker))
+        stream, settling = self._answer_stream(), self._settling()
         spool = self._recorder.spool()
         reason = ""
+
+        async def alive() -> None:
+            await _send(stream.take() + stream.sign_of_life(), response, spool)
+
         try:
-            await self._pass_on(answer, stream, response, spool)
-            while stream.stranded and self._may_continue():
-                document = self._continuation(document, stream.message(), stream.tally)
-                again = await self._forward(document.raw)
-                try:
-                    if again.status != 200 or again.content_type != "text/event-stream":
-                        break
-                    stream.resume()
-                    await self._pass_on(again, stream, response, spool)
-                finally:
-                    again.close()
-            stream.close()
-            await _send(stream.take(), response, spool)
-            if not stream.ended:
-                reason = "the upstream ended its stream too early"
+            async with Holding(alive, self._guarding.sign_of_life) as holding:
+                passing = Passing(stream, settling, holding, partial(_send, response=response, spool=spool))
+                await self._pass_on(answer, passing)
+                while stream.stranded and self._may_continue():
+                    document = self._continuation(document, stream.message(), stream.tally)
+                    again = await self._forward(document.raw)
+                    try:
+                        if again.status != 200 or again.content_type != "text/event-stream":
+                            break
+                        stream.resume()
+                        await self._pass_on(again, passing)
+                    finally:
+                        again.close()
+                stream.close()
+                await _send(stream.take(), response, spool)
+                if not stream.ended:
+                    reason = "the upstream ended its stream too early"
         except (UpstreamError, WireError, TurnedAway) as error:
             reason = str(error).removeprefix("ciguard: ")
         finally:
             for item in stream.unfinished():
-                result = self._text_result(item.text, item.part)
-                self._guarding.judge.record_result(result, Judgement(ALLOWED), self._seq, item.kinds)
+                settling.delivered(item)
             spool.discard()
             self._count_tokens(stream.tally)
         if reason:
@@ -300,64 +372,13 @@ class Exchange:
         message = self._guarding.intake.restored(masked, self._connection.name)
         return self._route.codec.continuation(document, message, tally.refused)
 
-    async def _pass_on(
-        self, answer: UpstreamAnswer, stream: AnswerStream, response: web.StreamResponse, spool: Spool
-    ) -> None:
+    async def _pass_on(self, answer: UpstreamAnswer, passing: Passing) -> None:
+        stream = passing.stream
         try:
-            async for chunk in answer.chunks():
-                for item in stream.feed(chunk):
-                    await self._settle(item)
-                await _send(stream.take(), response, spool)
+            await passing.on(answer.chunks())
         finally:
             self._guarding.judge.count(refused=len(stream.tally.refused), allowed=stream.tally.allowed)
             self._guarding.intake.answered(stream.message(), self._connection.name)
-
-    async def _settle(self, item: Item) -> None:
-        match item:
-            case CallItem():
-                await self._settle_call(item)
-            case TextItem():
-                await self._settle_text(item)
-
-    async def _settle_call(self, item: CallItem) -> None:
-        operation = Operation(
-            OperationKind.TOOL_CALL, {"name": item.name, "input": item.input, "id": item.id}, self._connection.name
-        )
-        if item.problem:
-            reason = Reason("ciguard:unreadable-call", item.problem)
-            judgement = Judgement(Decision(Action.BLOCK, reasons=(reason,)), f"It cannot be judged: {item.problem}.")
-        else:
-            judgement = await self._guarding.judge.judge(operation, self._said)
-            item.input, rules = self._mask_by_rules(item.input, OperationKind.TOOL_CALL)
-            item.kinds = (*item.kinds, *rules)
-        recorded = Operation(operation.kind, {**operation.body, "input": item.input}, operation.connection)
-        self._guarding.judge.record_operation(recorded, judgement, self._seq, item.kinds)
-        if judgement.refusal:
-            item.refuse(refused_call(item.name, judgement.refusal))
-            self._guarding.intake.heard(item.note, self._connection.name)
-        else:
-            item.allow()
-
-    async def _settle_text(self, item: TextItem) -> None:
-        judgement = await self._guarding.judge.judge(self._text_result(item.text, item.part))
-        text, rules = self._mask_by_rules(item.text, ResultKind.RESPONSE_TEXT)
-        text = text if isinstance(text, str) else ""
-        recorded = self._text_result(text, item.part)
-        self._guarding.judge.record_result(recorded, judgement, self._seq, (*item.kinds, *rules))
-        if judgement.refusal:
-            text = f"[ciguard] This text was withheld. {judgement.refusal}"
-        if text != item.text:
-            item.replace(text)
-        self._guarding.intake.heard(text, self._connection.name)
-        self._said = text
-
-    def _text_result(self, text: str, part: str) -> Result:
-        return Result(ResultKind.RESPONSE_TEXT, {"text": text, "part": part}, self._connection.name)
-
-    def _mask_by_rules(self, value: Json, kind: OperationKind | ResultKind) -> tuple[Json, tuple[str, ...]]:
-        return mask_by_rules(
-            value, (kind,), self._connection.name, self._guarding.judge.evaluator, self._guarding.placeholders
-        )
 
     def _count(self, tally: Tally) -> None:
         self._guarding.judge.count(refused=len(tally.refused), allowed=tally.allowed)
@@ -385,11 +406,3 @@ async def _send(data: bytes, response: web.StreamResponse, spool: Spool) -> None
     if data:
         spool.append(data)
         await response.write(data)
-
-
-def refused_call(name: str, refusal: str) -> str:
-    """What stands in an answer where a refused call was; the model reads it, and so does the agent."""
-    return (
-        f"[ciguard] The call of the tool {name} was refused and did not run. {refusal} "
-        "Do not try the same thing in another way: choose another approach, or say that it is not permitted."
-    )

@@ -3,7 +3,8 @@
 Agents resend the whole conversation with every request, so every part of a request is remembered by its bytes: a part
 that was seen before is neither parsed nor masked nor stored again. Within new parts, texts that were judged before are
 not judged again, where the same speaker says them over the same connection; texts that were refused stay refused,
-whoever says them.
+whoever says them. While humans are asked about a text, other requests with that text wait for what becomes of it, and
+all others go on.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 from ciguard.codecs.answer import list_of, masked_value, object_of
 from ciguard.codecs.codec import Codec, Saying, SayingKind
 from ciguard.codecs.document import Document, Part, dump, parse
 from ciguard.codecs.signed import restore, signed_texts
 from ciguard.decision import Action
-from ciguard.guard.judge import Judge, Judgement
+from ciguard.guard.judge import Held, Judge, Judgement
 from ciguard.guard.mask_rules import mask_by_rules
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
@@ -73,14 +76,22 @@ class _New:
     sayings: tuple[Saying, ...]
 
 
+T = TypeVar("T")
+
 PartKey = tuple[str, str, str, bool, bytes]
 """What a part is remembered by: where it came, and the digest of its bytes."""
 
 _Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
 
 
+class Waiting(Protocol):
+    """Waits for humans: runs ``work`` to its end while the agent is kept from giving up."""
+
+    async def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+
 class Intake:
-    """Takes in the requests of one session, one at a time."""
+    """Takes in the requests of one session."""
 
     def __init__(self, masker: Masker, placeholders: Placeholders, judge: Judge, recorder: Recorder) -> None:
         self._masker = masker
@@ -92,8 +103,8 @@ class Intake:
         self._refused_texts: dict[bytes, str] = {}
         self._signed: dict[str, dict[str, str]] = {}
         self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        # Two requests with the same text are judged one after the other, so that the second knows of the first.
-        self._lock = asyncio.Lock()
+        # By text: set once humans have decided on it, or nobody waits for that any more.
+        self._asking: dict[bytes, asyncio.Event] = {}
 
     def heard(self, text: str, connection: str) -> None:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
@@ -111,28 +122,47 @@ class Intake:
         return restore(message, self._signed.get(connection, {}))
 
     async def admit(
-        self, codec: Codec, document: Document, connection: str, record: Callable[[dict[str, Json]], int]
+        self,
+        codec: Codec,
+        document: Document,
+        connection: str,
+        record: Callable[[dict[str, Json]], int],
+        waiting: Waiting,
     ) -> Admitted:
         """Take in a request.
 
-        ``record`` writes the request event, given its ``parts``, and returns its ``seq``. Raises
-        :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
+        ``record`` writes the request event, given its ``parts``, and returns its ``seq``. ``waiting`` runs what waits
+        for humans, if anything does. Raises :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
         """
-        async with self._lock:
+        keys = [_key(codec, connection, part) for part in document.parts]
+        while True:
             self._masker.remember()
-            keys = [_key(codec, connection, part) for part in document.parts]
             fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
             new = [self._read(codec, part, key) for key, part in fresh.items()]
-            # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
-            texts: set[bytes] = set()
-            judged = [await self._judged(subject, kinds) for subject, kinds in self._subjects(new, connection, texts)]
+            asking = self._asked_of_others(new, connection)
+            if asking is None:
+                break
+            await waiting(asking.wait())
+        # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
+        texts: set[bytes] = set()
+        decided = [
+            (subject, self._judge.decide(subject), kinds) for subject, kinds in self._subjects(new, connection, texts)
+        ]
+        held = [one for _, one, _ in decided if isinstance(one, Held)]
+        with self._asking_about(held):
+            judgements = iter(await waiting(self._released(held)) if held else ())
+            # Nothing below waits: no other request comes between a decision and what it leads to.
+            judged = [
+                self._settled(subject, next(judgements) if isinstance(one, Held) else one, kinds)
+                for subject, one, kinds in decided
+            ]
             taken = [(one.key, *self._seen(codec, one, connection)) for one in new]
             self._parts.update({key: seen for key, seen, _ in taken})
             parts = [self._parts[key] for key in keys]
             listed = tuple((part.label, seen.digest) for part, seen in zip(document.parts, parts, strict=True))
             seq = record(self._difference(listed))
             self._judged_texts |= texts
-            self._requests.append(RecordedRequest(seq, listed))
+        self._requests.append(RecordedRequest(seq, listed))
         places = places_in((seen.digest, value) for _, seen, value in taken)
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds, places)
@@ -177,8 +207,36 @@ class Intake:
                 if saying.kind is SayingKind.TOOL_RESULT and (said := fresh(saying)):
                     yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
 
-    async def _judged(self, subject: Operation | Result, kinds: tuple[str, ...]) -> _Judged:
-        judgement = await self._judge.judge(subject)
+    def _asked_of_others(self, new: list[_New], connection: str) -> asyncio.Event | None:
+        """What to wait for, while another request has humans asked about a text of these parts."""
+        if not self._asking:
+            return None
+        texts = (text for one in new for saying in one.sayings for text in saying.texts)
+        return next(filter(None, (self._asking.get(_digest(connection, None, text)) for text in texts)), None)
+
+    @contextmanager
+    def _asking_about(self, held: Sequence[Held]) -> Iterator[None]:
+        """Other requests with the texts of ``held`` wait until this is left."""
+        decided = asyncio.Event()
+        texts = {
+            _digest(one.subject.connection, None, text)
+            for one in held
+            for text in list_of(one.subject.body["texts"])
+            if isinstance(text, str)
+        }
+        self._asking |= dict.fromkeys(texts, decided)
+        try:
+            yield
+        finally:
+            for text in texts:
+                del self._asking[text]
+            decided.set()
+
+    async def _released(self, held: Sequence[Held]) -> Sequence[Judgement]:
+        """What humans say, who are asked about all of ``held`` at once."""
+        return await asyncio.gather(*(self._judge.ask(one) for one in held))
+
+    def _settled(self, subject: Operation | Result, judgement: Judgement, kinds: tuple[str, ...]) -> _Judged:
         if judgement.refusal:
             guilty = self._guilty(subject)
             for text in guilty:

@@ -32,6 +32,14 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What only a human can release."""
+
+    subject: Operation | Result
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that people watching the job want to see as it happens."""
 
@@ -70,9 +78,13 @@ class Judge:
 
     async def judge(self, subject: Operation | Result, said: str = "") -> Judgement:
         """The judgement on ``subject``, whose body is masked; ``said`` is what the model said just before it."""
+        judged = self.decide(subject)
+        return await self.ask(judged, said) if isinstance(judged, Held) else judged
+
+    def decide(self, subject: Operation | Result) -> Judgement | Held:
+        """The judgement on ``subject`` as far as the policy alone decides."""
         if self.stopped:
-            reason = Reason("ciguard:session-stopped", self.stopped)
-            return Judgement(Decision(Action.BLOCK, reasons=(reason,)), self.stopped)
+            return self._over()
         if not self.evaluator.watches(subject.kind, subject.connection):
             return Judgement(ALLOWED)
         decision = self.evaluator.decide(subject)
@@ -83,13 +95,24 @@ class Judge:
                 reasons = (*decision.reasons, Reason(APPROVED_CALL, "People released the call that this stands in."))
                 return Judgement(Decision(Action.ALLOW, decision.risk, reasons), lasting=False)
             case Action.HOLD:
-                verdict = await self._approver.ask(subject, decision, said)
-                if verdict.released and isinstance(subject, Operation) and subject.kind is OperationKind.TOOL_CALL:
-                    self.approved.released(subject)
-                refusal = "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}"
-                return Judgement(decision, refusal, lasting=False)
+                return Held(subject, decision)
             case _:
                 return Judgement(decision)
+
+    async def ask(self, held: Held, said: str = "") -> Judgement:
+        """The judgement of a human, as long as the policy lets one take."""
+        subject = held.subject
+        verdict = await self._approver.ask(subject, held.decision, said)
+        if self.stopped:
+            return self._over()
+        if verdict.released and isinstance(subject, Operation) and subject.kind is OperationKind.TOOL_CALL:
+            self.approved.released(subject)
+        refusal = "" if verdict.released else f"{verdict.reason} Held by {_because(held.decision)}"
+        return Judgement(held.decision, refusal, lasting=False)
+
+    def _over(self) -> Judgement:
+        reason = Reason("ciguard:session-stopped", self.stopped)
+        return Judgement(Decision(Action.BLOCK, reasons=(reason,)), self.stopped)
 
     def _is_approved(self, subject: Operation | Result) -> bool:
         return isinstance(subject, Operation) and self.approved.covers(subject)

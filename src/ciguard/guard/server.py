@@ -93,7 +93,11 @@ class GuardServer:
             return await call.run()
         except TurnedAway as turned_away:
             if not call.recorded:
-                return self._turn_away(request, route, turned_away.status, str(turned_away))
+                refused = self._turn_away(request, route, turned_away.status, str(turned_away))
+                return await call.broken_off(f"ciguard: {turned_away}") or refused
+            if call.begun:
+                ended = await call.broken_off(str(turned_away))
+                return ended or _broken(request, route, call, str(turned_away))
             return _error(route.codec, turned_away.status, str(turned_away))
 
     def _not_http(self, status: int) -> web.Response:

@@ -52,7 +52,7 @@ from ciguard.policy.loading import load_policy
 from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
 from ciguard.policy.trust import BaseCommit, PolicyOrigin, source_for
 from ciguard.sandbox.choosing import reach
-from ciguard.sandbox.environment import connection_variables, inherited, proxy_variables, write_codex_home
+from ciguard.sandbox.environment import connection_variables, inherited, patience, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
 from ciguard.sandbox.places import Request
 from ciguard.sandbox.process import Agent, Exit, Sandbox
@@ -399,6 +399,7 @@ def agent_environment(plan: Plan, server: GuardServer, token: str, scratch: Path
         environ["IS_SANDBOX"] = "1"
     for name, connection in reversed(list(plan.connections.items())):
         type_ = connection.declared.type
+        environ |= patience(type_, plan.policy.approval.timeout_seconds)
         environ |= connection_variables(name, type_, server.url(name), token)
         if type_ is ConnectionType.OPENAI:
             environ |= write_codex_home(scratch / "codex", server.url(name))

@@ -49,6 +49,21 @@ def inherited(environ: Mapping[str, str], named: Collection[str], secrets: Colle
     }
 
 
+CLAUDE_TIMEOUTS = ("CLAUDE_STREAM_IDLE_TIMEOUT_MS", "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "API_TIMEOUT_MS")
+"""How long Claude Code waits for content, for bytes, and for an answer in all, in milliseconds: signs of life are
+neither content nor an end."""
+
+AFTER_A_HOLD = 600
+"""Seconds that an agent waits beyond the longest hold: what follows the decision takes its time, too."""
+
+
+def patience(type_: ConnectionType, longest_hold: float) -> dict[str, str]:
+    """The variables that make agents wait for humans, who may take ``longest_hold`` seconds."""
+    if type_ is not ConnectionType.ANTHROPIC:
+        return {}
+    return dict.fromkeys(CLAUDE_TIMEOUTS, str(round((longest_hold + AFTER_A_HOLD) * 1000)))
+
+
 def connection_variables(name: str, type_: ConnectionType, url: str, token: str) -> dict[str, str]:
     """The variables that lead an agent to the connection ``name`` at ``url``.
 

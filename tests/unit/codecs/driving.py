@@ -11,7 +11,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ciguard.codecs.answer import CallItem, Item, Tally, TextItem
+from ciguard.codecs.answer import Barrier, CallItem, Item, Tally, TextItem
 from ciguard.codecs.anthropic import Anthropic
 from ciguard.codecs.codec import Codec, TextRelease
 from ciguard.codecs.document import Document, dump, parse, split
@@ -145,6 +145,10 @@ class Outcome:
     items: list[Item] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def settled(self) -> list[CallItem | TextItem]:
+        return [item for item in self.items if not isinstance(item, Barrier)]
 
     @property
     def calls(self) -> list[CallItem]:

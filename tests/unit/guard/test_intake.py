@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,8 @@ from ciguard.session.reading import open_session, request_parts
 from ciguard.session.recorder import Recorder
 from tests.unit.session import sample
 
+T = TypeVar("T")
+
 SECRET = "upstream-credential-5f1e9a7c"
 POLICY = """\
 version: 1
@@ -47,6 +50,11 @@ rules:
   - {id: weighty, on: [prompt], text: {keywords: [weighty]}, risk: 50}
   - {id: person, on: [prompt], text: {keywords: [Alice]}, action: mask}
 """
+
+
+async def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Waits for humans without telling the agent."""
+    return await work
 
 
 class TakingIn:
@@ -78,7 +86,7 @@ class TakingIn:
         """Take in one request."""
         codec = codec or Anthropic()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.intake.admit(codec, split(data, codec.listed), connection, self.record)
+        return await self.intake.admit(codec, split(data, codec.listed), connection, self.record, at_once)
 
     def record(self, parts: dict[str, Json]) -> int:
         """Write the request event."""
@@ -153,11 +161,11 @@ async def test_a_text_is_judged_again_when_its_judgement_was_cut_short(
 ) -> None:
     taking = TakingIn(tmp_path)
 
-    async def interrupted(*_: object) -> object:
+    def interrupted(*_: object) -> object:
         raise InterruptedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "judge", interrupted)
+        patch.setattr(Judge, "decide", interrupted)
         with pytest.raises(InterruptedError):
             await taking.admit(says("forbidden"))
     assert "rule no" in (await taking.admit(says("forbidden"))).refusal

@@ -10,7 +10,14 @@ import pytest
 
 from ciguard.forge import github, gitlab
 from ciguard.policy.models import ConnectionType
-from ciguard.sandbox.environment import ORDINARY, connection_variables, inherited, proxy_variables, write_codex_home
+from ciguard.sandbox.environment import (
+    ORDINARY,
+    connection_variables,
+    inherited,
+    patience,
+    proxy_variables,
+    write_codex_home,
+)
 
 SECRET = "upstream/credential+5f1e"
 URL = "http://127.0.0.1:4711/claude"
@@ -106,3 +113,9 @@ def test_programs_find_the_proxy_in_either_case_and_leave_loopback_alone() -> No
         assert variables[name] == variables[name.upper()] == "http://ciguard:token@127.0.0.1:4711"
     assert variables["no_proxy"] == variables["NO_PROXY"] == "localhost,127.0.0.1,::1"
     assert variables["NODE_USE_ENV_PROXY"] == "1"
+
+
+def test_claude_code_waits_longer_than_a_hold_lasts() -> None:
+    names = {"CLAUDE_STREAM_IDLE_TIMEOUT_MS", "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "API_TIMEOUT_MS"}
+    assert patience(ConnectionType.ANTHROPIC, 1800) == dict.fromkeys(names, "2400000")
+    assert patience(ConnectionType.OPENAI, 1800) == {}
