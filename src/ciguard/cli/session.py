@@ -1,10 +1,9 @@
-"""``ciguard session``: show and verify recorded sessions."""
+"""``ciguard session``: read and verify recorded sessions."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,15 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ciguard.cli import session_export, session_replay
 from ciguard.cli.parser import Parser
+from ciguard.cli.terminal import painter
 from ciguard.errors import SessionDamaged, UsageError
 
 if TYPE_CHECKING:
     from ciguard.operation import Json
-    from ciguard.report.paint import Painter
     from ciguard.report.transcript import Kind
     from ciguard.session.authenticity import Expectations
-    from ciguard.session.reading import Session
     from ciguard.session.sigstore_bundle import SigstoreIdentity
     from ciguard.session.verification import Verification
 
@@ -105,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_expectations(report)
     report.set_defaults(run=_report)
+    session_replay.add(commands)
+    session_export.add(commands)
     return parser
 
 
@@ -193,6 +194,7 @@ def _read(path: Path) -> bytes:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from ciguard.report.export.whole import with_bodies
     from ciguard.report.facts import facts_of
     from ciguard.report.transcript import cut, entries, header, whole
     from ciguard.session.reading import open_session
@@ -208,9 +210,9 @@ def _show(options: argparse.Namespace) -> None:
         if not wanted and not options.grep:
             events = chain(session.events, (event for event in events if event["type"] == "unfinished"))
         for event in events:
-            print(json.dumps(_resolved(session, event)))
+            print(json.dumps(with_bodies(session, event)))
         return
-    paint = _painter()
+    paint = painter()
     for line in header(facts_of(session)):
         print(paint(line))
     lines = whole if options.length == "whole" else cut
@@ -228,7 +230,7 @@ def _open(options: argparse.Namespace) -> None:
     from ciguard.session.reading import open_session
 
     identity = _read(options.identity)
-    paint = _painter()
+    paint = painter()
     with session_directory(options.directory) as directory:
         session = open_session(directory)
         opened = open_originals(session, identity)
@@ -256,7 +258,7 @@ def _verify(options: argparse.Namespace) -> None:
     else:
         tones = {Outcome.HOLDS: Tone.GOOD, Outcome.FAILED: Tone.BAD, Outcome.NONE: Tone.WARNING}
         tones[Outcome.INCOMPLETE] = Tone.WARNING
-        paint = _painter()
+        paint = painter()
         for step in verification.steps:
             words = (Span(f"{step.number}. {step.name}: "), Span(step.outcome, tones[step.outcome]))
             print(paint((*words, Span(f" — {step.detail}"))))
@@ -319,22 +321,6 @@ def _as_json(verification: Verification, holds: bool) -> dict[str, Json]:
     }
 
 
-def _resolved(session: Session, event: Mapping[str, Any]) -> dict[str, Any]:
-    if event["type"] == "request":
-        added = [{"label": label, **_content(session, digest)} for label, digest in event["parts"]["add"]]
-        return {**event, "added": added}
-    if "body" in event:
-        return {**event, **_content(session, event["body"])}
-    return dict(event)
-
-
-def _content(session: Session, digest: str) -> dict[str, Json]:
-    try:
-        return {"content": session.content(digest)}
-    except SessionDamaged as error:
-        return {"content": None, "problem": error.cause}
-
-
 def _kinds(words: str) -> frozenset[Kind]:
     from ciguard.report.transcript import Kind
 
@@ -352,9 +338,3 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise UsageError(
             f"--grep: not a regular expression: {error}", "escape its special characters with \\"
         ) from None
-
-
-def _painter() -> Painter:
-    from ciguard.report.paint import coloured, plain
-
-    return coloured if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else plain

@@ -172,3 +172,28 @@ def test_help_has_an_example(capsys: Printed, arguments: list[str]) -> None:
         main(["session", *arguments])
     assert end.value.code == 0
     assert "example: ciguard session" in capsys.readouterr().out
+
+
+def test_a_report_is_written_and_says_what_was_found(recorded: Path, tmp_path: Path, capsys: Printed) -> None:
+    page = tmp_path / "page.html"
+    assert main(["session", "report", str(recorded), "-o", str(page)]) == 0
+    assert "verification: no step failed" in capsys.readouterr().err
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_report_of_a_damaged_session_is_written_all_the_same(copied: Path, tmp_path: Path, capsys: Printed) -> None:
+    (copied / "policy.yml").write_text("version: 1\nrules: []\n")
+    assert main(["session", "report", str(copied), "-o", str(tmp_path / "page.html")]) == 0
+    assert "verification: step 5, policy" in capsys.readouterr().err
+
+
+def test_nothing_is_written_into_a_session(copied: Path, capsys: Printed) -> None:
+    for name in ("report.html", "objects/report.html"):
+        assert main(["session", "report", str(copied), "-o", str(copied / name)]) == 64
+        assert not (copied / name).exists()
+    assert "is in the session directory" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written(recorded: Path, tmp_path: Path, capsys: Printed) -> None:
+    assert main(["session", "report", str(recorded), "-o", str(tmp_path / "no/page.html")]) == 64
+    assert "cannot be written" in capsys.readouterr().err

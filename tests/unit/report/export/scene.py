@@ -1,0 +1,54 @@
+"""A session with one of everything that an export has to say something of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ciguard.operation import Json
+from ciguard.session.event import EventType
+from tests.unit.session import sample
+
+
+def record_all(directory: Path, text: str = "text") -> Path:
+    """A session with every kind of decision, a result of a tool, a connection, an approval and a call turned away."""
+    recorder = sample.start(directory)
+    sample.converse(recorder, [text])
+    request = sample.request(recorder, None, 0, text)
+    call: Json = {"name": text, "input": {text: text}, "id": text}
+    sample.operation(recorder, "tool_call", request, call, decided=sample.decision("hold", 60, (text, text, 60)))
+    sample.operation(recorder, "prompt", request, {"texts": [text]}, decided=sample.decision("mask"), masked={text: 1})
+    sample.result(recorder, "tool_result", request, {"texts": [text], "id": text})
+    recorder.record(
+        EventType.OPERATION,
+        operation="connect",
+        connection="",
+        request=None,
+        body=sample.store(recorder, {"host": text, "port": 443, "address": text}),
+        masked={},
+        decision=sample.decision(),
+        effect="forwarded",
+    )
+    recorder.record(
+        EventType.VERDICT,
+        approval="3f9a2c",
+        outcome="released",
+        reason=text,
+        comment=99,
+        waited_ms=1_000,
+        evidence=[
+            {
+                "comment": 101,
+                "account": 1002,
+                "login": "bob",
+                "role": "write",
+                "created": "2026-11-02T09:32:00Z",
+                "body": "a" * 64,
+                "answers": ["b" * 64],
+            }
+        ],
+        discounted=0,
+    )
+    sample.respond(recorder, request)
+    recorder.record(EventType.SESSION_STOPPED, reason=text)
+    sample.end(recorder)
+    return directory
