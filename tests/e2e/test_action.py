@@ -204,8 +204,71 @@ async def test_a_real_agent_works_behind_the_guard(
     assert KEY not in shown
 
 
+async def test_an_auditor_elsewhere_verifies_and_opens_the_artifact(
+    action: Path, runner: Runner, repository: Repository, issuer: Issuer, codex: Path, tmp_path: Path
+) -> None:
+    """With another checkout, the artifact, the issuer's keys and a key of their own; nothing else is left."""
+    key, secret = tmp_path / "auditor", "ghp_" + "x7Qp" * 7 + "x7" + "1OYa11"
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    await asyncio.to_thread(subprocess.run, make, check=True)
+    recipient = key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    script = AGENTS["codex"][1].format(command=shlex.quote(str(codex)), task=f'"$(cat task) {TASK}"')
+    workflow = f"""{HEADER}
+      - id: guarded
+        uses: acme/ciguard@v1
+        with:
+          artifact-name: evidence
+          attest: true
+          run: {json.dumps(script)}
+"""
+    async with LoopbackModel(disobedient, api_keys=[KEY]) as model:
+        policy = POLICY.format(agents=NODE_MODULES, issuer=issuer.url, upstream=model.url, type="openai")
+        policy += f'audit: {{recipients: ["{recipient}"]}}\n'
+        files = {".github/workflows/agent.yml": workflow, ".ciguard.yml": policy, "task": f"The token is {secret}."}
+        repository.commit(files)
+        finished = await asyncio.to_thread(start, runner, repository, issuer)
+    assert finished.status == 0, finished.log
+    assert int(finished.outputs["guarded"]["masked"]) > 0
+
+    auditor = Auditor.moved_in(tmp_path / "elsewhere", action, issuer, finished.artifacts["evidence"])
+    shutil.rmtree(repository.path)
+    with zipfile.ZipFile(auditor.home / "artifact.zip") as packed:
+        digest = hashlib.sha256(packed.read("session/manifest.json")).hexdigest()
+    assert f"attested manifest.json {digest} as urn:ciguard:predicate:session:v1" in finished.log
+    verified = auditor.session("verify", *auditor.trust, "--repository", "acme/shop", "--run", "1")
+    assert verified.returncode == 0, verified.stderr
+    assert "6. signature: holds — job key sha256:" in verified.stdout
+    assert auditor.session("verify", *auditor.trust, "--run", "2").returncode == 65
+    shown = auditor.session("show", "--full")
+    assert secret not in shown.stdout + shown.stderr
+    opened = auditor.session("open", "--identity", str(key))
+    assert f"The token is {secret}" in opened.stdout, opened.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Somebody with a checkout of ciguard, an artifact and an issuer's keys, all in a folder of their own."""
+
+    home: Path
+    trust: tuple[str, ...]
+
+    @classmethod
+    def moved_in(cls, home: Path, action: Path, issuer: Issuer, artifact: Path) -> Auditor:
+        """An auditor whose ``home`` gets copies of all three."""
+        shutil.copytree(action, home / "ciguard")
+        shutil.copy2(artifact, home / "artifact.zip")
+        (home / "jwks.json").write_text(json.dumps(issuer.keys()), encoding="utf-8")
+        return cls(home, ("--issuer", issuer.url, "--jwks", "jwks.json"))
+
+    def session(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """``ciguard session COMMAND`` of that checkout on the artifact."""
+        environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(self.home / "ciguard/src")}
+        line = [sys.executable, "-P", "-m", "ciguard", "session", command, *options, "artifact.zip"]
+        return subprocess.run(line, cwd=self.home, env=environ, capture_output=True, text=True, check=False)
+
+
 def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_record(
-    runner: Runner, repository: Repository, issuer: Issuer
+    action: Path, runner: Runner, repository: Repository, issuer: Issuer, tmp_path: Path
 ) -> None:
     workflow = f"""{HEADER}
       - id: first
@@ -252,6 +315,11 @@ def test_an_agent_that_fails_or_kills_the_guard_fails_the_step_and_leaves_its_re
     assert "exit status 7" in show(finished.artifacts[first])
     assert "exit status 1" in show(finished.artifacts["second-session"])
     assert "incomplete" in show(finished.artifacts["killed-session"])
+    auditor = Auditor.moved_in(tmp_path / "elsewhere", action, issuer, finished.artifacts["killed-session"])
+    assert auditor.session("verify", *auditor.trust).returncode == 65
+    sealed = auditor.session("verify", *auditor.trust, "--run", "1", "--allow-incomplete")
+    assert sealed.returncode == 0, sealed.stderr
+    assert ", afterwards" in sealed.stdout
     assert re.search("/sub$", finished.log, re.MULTILINE)
     assert KEY not in finished.log
     assert not re.search("^ACTIONS_", finished.log, re.MULTILINE)

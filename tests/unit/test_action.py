@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ciguard import errors
 from ciguard.policy.loading import load_policy
 from ciguard.policy.trust import source_for
+from ciguard.session.statement import PREDICATE_TYPE
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/github.md"
@@ -157,6 +158,14 @@ def test_the_stand_in_for_the_upload_has_the_inputs_that_the_action_gives_it() -
         step for step in ACTION["runs"]["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")
     ]
     assert upload["with"].keys() <= stand_in["inputs"].keys()
+
+
+def test_what_is_attested_is_what_the_session_signs() -> None:
+    (attest,) = [step for step in ACTION["runs"]["steps"] if step.get("uses", "").startswith("actions/attest@")]
+    stand_in = load((ROOT / "tests/e2e/act/attest/action.yml").read_text(encoding="utf-8"))
+    assert attest["with"].keys() == stand_in["inputs"].keys()
+    assert attest["with"]["predicate-type"] == PREDICATE_TYPE
+    assert attest["with"]["subject-path"] == attest["with"]["predicate-path"]
 
 
 def test_troubleshooting_lists_every_exit_code() -> None:

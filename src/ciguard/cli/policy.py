@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -83,6 +84,7 @@ def _check(options: argparse.Namespace) -> int:
 
     try:
         policy = load_policy(FileSource(Path()), options.file)
+        _check_recipients(policy, options.file)
     except PolicyError as error:
         if not options.json:
             raise
@@ -116,6 +118,38 @@ def _check(options: argparse.Namespace) -> int:
             f"{_counted(examples, 'example')}; {policy.digest}"
         )
     return 0
+
+
+def _check_recipients(policy: Policy, file: str) -> None:
+    """Raise PolicyError for the first account among the recipients, with the lines to write instead of it."""
+    from ciguard.errors import IdentityRefused
+    from ciguard.forge.github_keys import account_keys
+
+    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    for recipient in policy.audit.recipients:
+        kind, _, user = recipient.partition(":")
+        if kind != "github":
+            continue
+        try:
+            keys = account_keys(server, user)
+        except IdentityRefused as refused:
+            raise PolicyError(
+                f"a policy pins keys, and those of {recipient} cannot be had: {refused.cause}",
+                f"write the account's keys from {server}/{user}.keys instead of it (ssh-ed25519 and ssh-rsa)",
+                file=file,
+            ) from None
+        if not keys:
+            raise PolicyError(
+                f"a policy pins keys, and {recipient} has none of the types ssh-ed25519 and ssh-rsa",
+                "ask its owner for such a key, or for an age recipient",
+                file=file,
+            )
+        lines = "\n".join(f'    - "{key} {recipient}"' for key in keys)
+        raise PolicyError(
+            f"a policy pins keys, and {recipient} is an account, whose keys can change",
+            f"ask its owner whether these are the right ones, then write them instead of it:\n{lines}",
+            file=file,
+        )
 
 
 def _test(options: argparse.Namespace) -> int:

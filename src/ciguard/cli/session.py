@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ciguard.operation import Json
     from ciguard.report.transcript import Kind
     from ciguard.session.authenticity import Expectations
+    from ciguard.session.reading import Session
     from ciguard.session.sigstore_bundle import SigstoreIdentity
     from ciguard.session.verification import Verification
 
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Print a session as a transcript: what was asked, tried, decided and answered, in order of time.",
         epilog="example: ciguard session show ciguard-session --only held,blocked --grep 'drop table'",
     )
-    show.add_argument("directory", type=Path, metavar="DIR", help="a session directory")
+    show.add_argument("directory", type=Path, metavar="PATH", help="a session directory, or an artifact's zip archive")
     show.add_argument("--full", action="store_const", const="whole", default="cut", dest="length", help="cut no text")
     show.add_argument(
         "--only",
@@ -194,14 +195,20 @@ def _read(path: Path) -> bytes:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from ciguard.report.export.whole import with_bodies
-    from ciguard.report.facts import facts_of
-    from ciguard.report.transcript import cut, entries, header, whole
+    from ciguard.session.archive import session_directory
     from ciguard.session.reading import open_session
 
     wanted = _kinds(options.only)
     pattern = _pattern(options.grep)
-    session = open_session(options.directory)
+    with session_directory(options.directory) as directory:
+        _print(open_session(directory), wanted, pattern, options)
+
+
+def _print(session: Session, wanted: frozenset[Kind], pattern: re.Pattern[str], options: argparse.Namespace) -> None:
+    from ciguard.report.export.whole import with_bodies
+    from ciguard.report.facts import facts_of
+    from ciguard.report.transcript import cut, entries, header, whole
+
     chosen = (
         entry for entry in entries(session) if (not wanted or wanted & entry.kinds) and pattern.search(entry.searchable)
     )

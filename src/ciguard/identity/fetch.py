@@ -1,4 +1,4 @@
-"""One small JSON document over HTTP, bounded in time and size."""
+"""One small document over HTTP, bounded in time and size."""
 
 from __future__ import annotations
 
@@ -62,7 +62,16 @@ def check_url(url: str, purpose: str) -> SplitResult:
 
 
 def get_json(url: str, *, purpose: str, bearer: str | None = None) -> Json:
-    """The JSON document at ``url``.
+    """The JSON document at ``url``; see :func:`get`."""
+    content = get(url, purpose=purpose, accept="application/json", bearer=bearer)
+    try:
+        return strict_json.parse(content)
+    except ValueError:
+        raise IdentityRefused(f"{purpose} from {urlsplit(url).netloc} is not JSON", UNREACHABLE) from None
+
+
+def get(url: str, *, purpose: str, accept: str, bearer: str | None = None) -> bytes:
+    """The document at ``url``, of the media type ``accept``.
 
     ``purpose`` names it in errors ("the issuer's keys"). Connection failures and answers 429 and 5xx are tried
     again, up to three attempts; redirects are refused. Raises IdentityRefused; no error carries ``bearer`` or the
@@ -71,7 +80,7 @@ def get_json(url: str, *, purpose: str, bearer: str | None = None) -> Json:
     import httpx2
 
     parts = check_url(url, purpose)
-    headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "ciguard"}
+    headers = {"accept": accept, "accept-encoding": "identity", "user-agent": "ciguard"}
     if bearer is not None:
         if not bearer.isascii() or not bearer.isprintable():
             raise IdentityRefused(f"the token to ask for {purpose} is malformed", UNREACHABLE)
@@ -89,7 +98,7 @@ def get_json(url: str, *, purpose: str, bearer: str | None = None) -> Json:
     raise IdentityRefused(f"{purpose} could not be had from {parts.netloc}: {reason}", UNREACHABLE)
 
 
-def _attempt(client: httpx2.Client, url: str, headers: Mapping[str, str], purpose: str) -> Json:
+def _attempt(client: httpx2.Client, url: str, headers: Mapping[str, str], purpose: str) -> bytes:
     import httpx2
 
     deadline = time.monotonic() + TOTAL_TIMEOUT
@@ -114,7 +123,4 @@ def _attempt(client: httpx2.Client, url: str, headers: Mapping[str, str], purpos
     except httpx2.HTTPError as error:
         # The library's message may quote headers; its type says enough.
         raise _TemporaryError(type(error).__name__) from None
-    try:
-        return strict_json.parse(content)
-    except ValueError:
-        raise IdentityRefused(f"{purpose} from {host} is not JSON", UNREACHABLE) from None
+    return bytes(content)

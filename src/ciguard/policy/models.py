@@ -417,7 +417,9 @@ class Audit(Section):
     )
 
     recipients: tuple[Recipient, ...] = Field(
-        default=(), description="age recipients or SSH public keys of the auditors; no originals are kept when absent."
+        default=(),
+        description="age recipients or SSH public keys of the auditors; no originals are kept when absent. "
+        "For github:USER, ciguard policy check prints the keys to write.",
     )
 
 

@@ -192,7 +192,7 @@ PathGlob = Annotated[
 Recipient = Annotated[
     str,
     Shape(
-        r"age1[0-9a-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+={0,2}(?: .*)?",
+        r"age1[0-9a-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+={0,2}(?: .*)?|github:[A-Za-z0-9][A-Za-z0-9-]{0,38}",
         "an age recipient",
         "write an age1... recipient or an ssh-ed25519 or ssh-rsa public key; other key types are not supported",
     ),

@@ -41,12 +41,17 @@ Encrypt = Callable[[bytes], bytes]
 def encryption(recipients: Sequence[str]) -> Encrypt:
     """What encrypts to all of ``recipients``: ``age1...`` or SSH public keys (ssh-ed25519, ssh-rsa).
 
-    Raises :class:`UsageError` for one that nothing can be encrypted to.
+    Raises :class:`UsageError` for one that nothing can be encrypted to, also for an account: a policy pins keys.
     """
     import pyrage
 
     ready = []
     for recipient in recipients:
+        if recipient.startswith("github:"):
+            raise UsageError(
+                f"audit.recipients names the account {recipient}, whose keys can change, and a policy pins keys",
+                "run ciguard policy check: it prints the account's keys as lines to write instead",
+            )
         kind = pyrage.x25519 if recipient.startswith("age1") else pyrage.ssh
         try:
             ready.append(kind.Recipient.from_str(recipient))

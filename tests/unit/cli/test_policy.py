@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ciguard.cli import main
+from ciguard.errors import UsageError
+from ciguard.session.originals import encryption
+from ciguard.testing.issuer import Answer, Issuer
 
 POLICY = """\
 version: 1
@@ -239,3 +243,66 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
 def test_a_mistake_in_the_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", *arguments]) == 64
     assert capsys.readouterr().err.startswith("error: ")
+
+
+class TestRecipients:
+    """A policy pins keys: an account among its recipients is an error that says which."""
+
+    ED = "ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN"
+    RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB"
+
+    @pytest.fixture
+    def account(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]]:
+        """Gives alice's account its keys."""
+        (folder / ".ciguard.yml").write_text("version: 1\naudit: {recipients: ['github:alice']}\n")
+        with Issuer() as forge:
+            monkeypatch.setenv("GITHUB_SERVER_URL", forge.url)
+
+            def serve(keys: str, status: int = 200) -> None:
+                forge.routes["/alice.keys"] = lambda _: Answer(keys.encode(), status)
+
+            yield serve
+
+    def test_its_usable_keys_are_printed_as_lines_to_write(
+        self, account: Callable[..., None], folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hostile = f'ssh-ed25519 AAAA" evil\n{self.ED} \x1b[2J\n'
+        account(f"{self.ED}\necdsa-sha2-nistp256 AAAA\n{self.RSA}\n{hostile}")
+        assert main(["policy", "check"]) == 78
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        cause, _, *lines = captured.err.splitlines()
+        assert cause == (
+            "error: .ciguard.yml: a policy pins keys, and github:alice is an account, whose keys can change"
+        )
+        assert lines == [f'    - "{self.ED} github:alice"', f'    - "{self.RSA} github:alice"']
+        written = "\n".join(["version: 1", "audit:", "  recipients:", lines[0], ""])
+        (folder / ".ciguard.yml").write_text(written)
+        assert main(["policy", "check"]) == 0
+
+    @pytest.mark.parametrize(
+        ("keys", "status", "words"),
+        [
+            ("ecdsa-sha2-nistp256 AAAA\n", 200, "has none of the types ssh-ed25519 and ssh-rsa"),
+            ("", 200, "has none of the types"),
+            ("Not Found", 404, "cannot be had: the keys of the account alice could not be had from"),
+            ("", 302, "a redirect, which is not followed"),
+        ],
+    )
+    def test_what_cannot_be_had_is_said(
+        self, account: Callable[..., None], capsys: pytest.CaptureFixture[str], keys: str, status: int, words: str
+    ) -> None:
+        account(keys, status)
+        assert main(["policy", "check"]) == 78
+        assert words in capsys.readouterr().err
+
+    def test_without_a_network_it_says_what_to_write(
+        self, account: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("GITHUB_SERVER_URL", "http://127.0.0.1:9")
+        assert main(["policy", "check"]) == 78
+        assert "write the account's keys from http://127.0.0.1:9/alice.keys instead of it" in capsys.readouterr().err
+
+    def test_a_session_never_starts_with_an_account(self) -> None:
+        with pytest.raises(UsageError, match="a policy pins keys"):
+            encryption([self.ED, "github:alice"])
