@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from ciguard.errors import CiguardError
+from ciguard.errors import GuardFailure
 
 LONGEST_REPEAT = 4_096
 """Repetitions at which a quantifier without an upper bound ends."""
@@ -30,10 +30,8 @@ ALL = (1 << 256) - 1
 """Every character."""
 
 
-class PatternRefused(CiguardError):
+class PatternRefused(GuardFailure):
     """A pattern is outside the language; ``place`` is the index of the character where that shows."""
-
-    exit_code = 78
 
     def __init__(self, kind: str, place: int, cause: str, remedy: str) -> None:
         super().__init__(f"the pattern of {kind}, character {place + 1}: {cause}", remedy)

@@ -30,7 +30,7 @@ def masked(text: str) -> str:
 )
 def test_what_a_name_is_given_is_masked(text: str) -> None:
     assert "opensesame" not in masked(text)
-    assert ":field-" in masked(text)
+    assert "[ciguard-masked:" in masked(text)
     assert masked(text).startswith(text.split("opensesame", maxsplit=1)[0])
 
 
