@@ -44,7 +44,10 @@ AREAS = {
 }
 """The files and their titles, in the order of the rules: where two rules find the same text, the first names it."""
 
-SEPARATOR = r"(?:[\"'`\]\[()\\ \t=:>|?,]{1,16}(?:(?:is|to|was)[:]?[ \t]{1,2}[\"'`]?)?|[\"'\\,\snrt+]{0,48}(?i:value)[\"'\\:= \t]{1,8})"
+SEPARATOR = (
+    r"(?:[\"'`\]\[()\\ \t=:>|?,]{1,16}(?:(?:is|to|was)[:]?[ \t]{1,2}[\"'`]?)?"
+    r"|[\"'\\,\snrt+]{0,48}(?i:value)[\"'\\:= \t]{1,8})"
+)
 """What stands between a name and its value: an assignment, a mapping, an argument, an option, or ``value:``."""
 
 REST_OF_NAME = r"[A-Za-z0-9_.-]{0,16}"

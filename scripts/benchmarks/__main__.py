@@ -18,14 +18,15 @@ from scripts.benchmarks.measure import Load, empty_runs, latencies, memory, star
 from scripts.benchmarks.payload import new_prompts, resent_conversation
 from scripts.benchmarks.systems import (
     OWN,
+    PEERS,
     ROOT,
     WITH_PEERS,
     Running,
     System,
     Unavailable,
-    install_peers,
-    peer_versions,
+    install,
     run,
+    versions,
 )
 from scripts.benchmarks.table import Results, tables
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.commands:
         return _commands(quick=options.quick)
     if options.peers:
-        install_peers()
+        install(PEERS)
     with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch, _upstream() as upstream:
         results = _measure(WITH_PEERS if options.peers else OWN, upstream, Path(scratch), 10 if options.quick else 1)
     report = f"{_conditions(options.peers)}\n\n{tables(results)}\n"
@@ -129,7 +130,7 @@ def _loads(divisor: int) -> tuple[Load, ...]:
 
 
 def _conditions(peers: bool) -> str:
-    compared = "".join(f", {name} {number}" for name, number in peer_versions().items()) if peers else ""
+    compared = "".join(f", {name} {number}" for name, number in versions(PEERS).items()) if peers else ""
     return _measured("scripts/bench --peers" if peers else "scripts/bench", compared)
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,9 +217,9 @@ def _peer(name: str, program: str) -> Path:
     return path
 
 
-def install_peers() -> None:
-    """Put each peer into an environment of its own, unless it is there."""
-    for name, requirement in PEERS.items():
+def install(packages: Mapping[str, str]) -> None:
+    """Put each of ``packages`` (its name, and what pip installs) into an environment of its own, unless it is there."""
+    for name, requirement in packages.items():
         home = CACHE / name
         if not (home / "installed").exists():
             print(f"installing {name}", file=sys.stderr)
@@ -229,14 +229,14 @@ def install_peers() -> None:
             (home / "installed").touch()
 
 
-def peer_versions() -> dict[str, str]:
-    """The version of each installed peer."""
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The version of each of the installed ``packages``."""
     question = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
-    versions = {}
-    for name in PEERS:
+    found = {}
+    for name in packages:
         command = [str(_peer(name, "python")), "-c", question, name]
-        versions[name] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    return versions
+        found[name] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return found
 
 
 def _mitmdump(upstream: str, scratch: Path, *options: str) -> Launched:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 from scripts.evaluation.labelled import CLOSE, OPEN, Text, labelled
 from scripts.evaluation.made_secret import made
-from scripts.evaluation.negatives import HARD, PLACEHOLDERS
 from scripts.evaluation.placement import BARE, LINES, NAMED, Template
 from scripts.evaluation.written_text import filled
 from scripts.rule_files import Example, Format, formats
@@ -21,6 +22,7 @@ EACH = 6
 NEGATIVE_ROUNDS = 25
 """Times that every hard negative is written, with other values."""
 
+_NEGATIVES = tomllib.loads(Path(__file__).with_name("negatives.toml").read_text(encoding="utf-8"))
 _ASSIGNED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=\{secret\}\n?")
 
 
@@ -32,10 +34,11 @@ def labelled_set(each: int = EACH, negative_rounds: int = NEGATIVE_ROUNDS) -> It
         for place, template in enumerate(templates):
             yield _with_secret(one, template, f"{number:03}-{place}", draw)
         yield _with_placeholder(one, draw.choice(NAMED), f"{number:03}-placeholder", draw)
-    for number, (sort, name, text) in enumerate(HARD):
+    for number, entry in enumerate(_NEGATIVES["hard"]):
         draw = random.Random(f"{SEED} negative {number}")  # noqa: S311 - see above
         for turn in range(negative_rounds):
-            yield Text(f"negative-{number:02}-{turn:02}-{name}", sort, filled(text, ["shop"], draw))
+            name = f"negative-{number:02}-{turn:02}-{entry['name']}"
+            yield Text(name, entry["sort"], filled(entry["text"], ["shop"], draw))
 
 
 def _templates(one: Format) -> tuple[Template, ...]:
@@ -55,14 +58,14 @@ def _with_secret(one: Format, template: Template, name: str, draw: random.Random
     words = _words(one)
     if template in LINES:
         secret = around.replace("{secret}", secret).rstrip("\n")
-    content = filled(template.text, words, draw, secret=template.escaped(secret))
+    content = filled(template.text, words, draw, secret=template.written(secret))
     return labelled(name + template.suffix, template.sort, content, one.rule.kind)
 
 
 def _with_placeholder(one: Format, template: Template, name: str, draw: random.Random) -> Text:
     words = _words(one)
-    value = filled(draw.choice(PLACEHOLDERS), words, draw)
-    content = filled(template.text, words, draw, secret=template.escaped(value))
+    value = filled(draw.choice(_NEGATIVES["placeholders"]), words, draw)
+    content = filled(template.text, words, draw, secret=template.written(value))
     return Text(name + template.suffix, "placeholder", content)
 
 

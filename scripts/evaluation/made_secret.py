@@ -1,4 +1,4 @@
-"""Making secrets that look real: from the form of a rule, with checksums that hold, and passwords as people have them."""
+"""Making secrets that look real: from the form of a rule, with checksums that hold, and passwords as people have."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import string
 import zlib
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from ciguard.inspect.checks import BASE36, BASE62, BECH32, bech32, in_base
 from ciguard.inspect.pattern import Character, Choice, Node, Repeat, Secret, Sequence, parse
@@ -22,17 +23,31 @@ BASE64_URL = ALNUM + "-_"
 TYPED = "!@#%^*-_=+.?~"
 """Symbols that passwords have without being escaped anywhere."""
 
-WORDS = "copper falcon meadow winter ladder Oslo marble cactus thunder violin harbor pepper Saturn tango willow".split()
+WORDS = (
+    "copper",
+    "falcon",
+    "meadow",
+    "winter",
+    "ladder",
+    "Oslo",
+    "marble",
+    "cactus",
+    "violin",
+    "pepper",
+    "Saturn",
+    "tango",
+)
 
-HARDLY_NEGATED = 100
+HARDLY_NEGATED = 90
 """A class with more members says what a secret has not, and not what it is made of."""
 
 
 def made(one: Format, draw: random.Random) -> str:
     """A secret of the format."""
     match one.rule.check:
-        case "chosen" | "strong" | "given":
-            return password(draw)
+        case "chosen" | "strong" | "given" if one.rule.kind != "npmrc-password":
+            in_address = "://" in one.examples[0].text or "@tcp(" in one.examples[0].text
+            return quote(password(draw), safe="!*=~") if in_address else password(draw)
         case "jwt":
             return _jwe(draw) if one.rule.kind == "jwe" else _jwt(draw)
         case "basic-auth":
@@ -68,7 +83,7 @@ def _form(node: Node, draw: random.Random) -> str:
     match node:
         case Character(members):
             letters = [letter for letter in string.printable if members >> ord(letter) & 1]
-            return draw.choice(letters if len(letters) < HARDLY_NEGATED - 10 else ALNUM + TYPED)
+            return draw.choice(letters if len(letters) < HARDLY_NEGATED else ALNUM + TYPED)
         case Sequence(items):
             return "".join(_form(item, draw) for item in items)
         case Choice(options):

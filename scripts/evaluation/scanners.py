@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,9 +49,7 @@ def _ciguard(texts: Sequence[Text], folder: Path) -> Scanned:
     del folder
     begun = time.process_time()
     masker = Masker((), Placeholders(b"evaluation" * 4))
-    findings = {
-        text.name: [Label(one.start, one.end, one.kind) for one in masker.find(text.content)] for text in texts
-    }
+    findings = {text.name: [Label(one.start, one.end, one.kind) for one in masker.find(text.content)] for text in texts}
     return Scanned(findings, time.process_time() - begun)
 
 
@@ -62,33 +59,30 @@ def _detect_secrets(texts: Sequence[Text], folder: Path) -> Scanned:
     reports: dict[str, list[list[Any]]] = json.loads(output)
     return Scanned(
         {
-            text.name: [_at(text.content, line, secret, kind) for line, secret, kind in reports.get(text.name, [])]
+            text.name: [at(text.content, line, secret, kind) for line, secret, kind in reports.get(text.name, [])]
             for text in texts
         },
         cpu,
     )
 
 
-def _kingfisher(confidence: str) -> Callable[[Sequence[Text], Path], Scanned]:
-    def scan(texts: Sequence[Text], folder: Path) -> Scanned:
-        options = ["--no-validate", "--no-update-check", "--no-dedup", "--quiet", "--confidence", confidence]
-        environ = os.environ | {"KF_RULE_CACHE_DIR": str(CACHE / "kingfisher-rules")}
-        command = [str(kingfisher()), "scan", str(folder), "--format", "json", *options]
-        output, cpu = _output(command, environ)
-        found: dict[str, list[tuple[int, str, str]]] = {}
-        for report in json.JSONDecoder().raw_decode(output)[0]["findings"] if output.strip() else []:
-            one = report["finding"]
-            name = str(Path(one["path"]).relative_to(folder))
-            found.setdefault(name, []).append((one["line"], one["snippet"], report["rule"]["id"]))
-        return Scanned(
-            {
-                text.name: [_at(text.content, line, secret, kind) for line, secret, kind in found.get(text.name, [])]
-                for text in texts
-            },
-            cpu,
-        )
-
-    return scan
+def _kingfisher(texts: Sequence[Text], folder: Path) -> Scanned:
+    options = ["--no-validate", "--no-update-check", "--no-dedup", "--quiet", "--confidence", "low"]
+    environ = os.environ | {"KF_RULE_CACHE_DIR": str(CACHE / "kingfisher-rules")}
+    command = [str(kingfisher()), "scan", str(folder), "--format", "json", *options]
+    output, cpu = _output(command, environ)
+    found: dict[str, list[tuple[int, str, str]]] = {}
+    for report in json.JSONDecoder().raw_decode(output)[0]["findings"] if output.strip() else []:
+        one = report["finding"]
+        name = str(Path(one["path"]).relative_to(folder))
+        found.setdefault(name, []).append((one["line"], one["snippet"], report["rule"]["id"]))
+    return Scanned(
+        {
+            text.name: [at(text.content, line, secret, kind) for line, secret, kind in found.get(text.name, [])]
+            for text in texts
+        },
+        cpu,
+    )
 
 
 def kingfisher() -> Path:
@@ -107,7 +101,7 @@ def _output(command: Sequence[str], environ: dict[str, str] | None = None) -> tu
     return output, usage.ru_utime + usage.ru_stime
 
 
-def _at(content: str, line: int, secret: str, kind: str) -> Label:
+def at(content: str, line: int, secret: str, kind: str) -> Label:
     """Where ``secret`` stands that was reported for ``line``, counted from 1; the line, if it is not there as it is."""
     start = 0
     for _ in range(line - 1):
@@ -120,12 +114,7 @@ def _at(content: str, line: int, secret: str, kind: str) -> Label:
 
 
 CIGUARD = Scanner("ciguard", _ciguard)
-PEERS = (
-    Scanner("detect-secrets", _detect_secrets),
-    Scanner("Kingfisher", _kingfisher("medium")),
-    Scanner("Kingfisher, low confidence too", _kingfisher("low")),
-)
+KINGFISHER = Scanner("Kingfisher", _kingfisher)
+PEERS = (Scanner("detect-secrets", _detect_secrets), KINGFISHER)
 PACKAGES = {"detect-secrets": "detect-secrets", "kingfisher-bin": "kingfisher-bin"}
 """What pip installs for the peers, into an environment of its own each."""
-
-

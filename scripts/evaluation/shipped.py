@@ -35,7 +35,12 @@ def shipped(share: int = 1) -> Iterator[Text]:
     number = 0
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*")):
-            if path.suffix not in sorts or "site-packages" in path.relative_to(folder).parts or not path.is_file() or path.stat().st_size > LARGEST:
+            if (
+                path.suffix not in sorts
+                or "site-packages" in path.relative_to(folder).parts
+                or not path.is_file()
+                or path.stat().st_size > LARGEST
+            ):
                 continue
             number += 1
             if number % share:
