@@ -25,3 +25,4 @@ pip+=(--python "$CIGUARD_HOME/venv/bin/python" install --no-index --no-cache-dir
 "${pip[@]}" --find-links "$CIGUARD_PACKAGES" --only-binary :all: --require-hashes --requirement "$lock" ||
     fail "The guard's packages do not match its lock" "Delete the repository's caches whose names begin with 'ciguard-'"
 "${pip[@]}" --no-deps --no-build-isolation "$GITHUB_ACTION_PATH"
+"$CIGUARD_HOME/venv/bin/python" -I -m ciguard.inspect.compiled

@@ -314,7 +314,10 @@ import zipfile
 def build_wheel(directory, settings=None, metadata=None):
     name = "ciguard-1.0-py3-none-any.whl"
     with zipfile.ZipFile(directory + "/" + name, "w") as archive:
-        archive.writestr("ciguard.py", "import dependency; print(dependency.VALUE)")
+        archive.writestr("ciguard/__init__.py", "")
+        archive.writestr("ciguard/__main__.py", "import dependency; print(dependency.VALUE)")
+        archive.writestr("ciguard/inspect/__init__.py", "")
+        archive.writestr("ciguard/inspect/compiled.py", "")
         metadata = "ciguard-1.0.dist-info/"
         archive.writestr(metadata + "METADATA", "Metadata-Version: 2.1\\nName: ciguard\\nVersion: 1.0\\n")
         archive.writestr(metadata + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")

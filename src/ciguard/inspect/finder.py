@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ciguard.inspect.compiled import compiled
+
 Hint = tuple[int, int, int]
 """The number of an expression, and the first and last offset between which it ended; or may have, somewhere."""
 
@@ -46,15 +48,7 @@ class HyperscanFinder:
     """Searches with Hyperscan, or its portable continuation Vectorscan."""
 
     def __init__(self, expressions: Sequence[bytes]) -> None:
-        import hyperscan
-
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=list(expressions),
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=[hyperscan.HS_FLAG_DOTALL] * len(expressions),
-        )
+        self._database = compiled(expressions)
 
     def hints(self, data: bytes) -> list[Hint]:
         """See :class:`Finder`."""

@@ -140,7 +140,8 @@ class RuleMatcher:
         ]
         self._finder_of = finder_of
         self._owners = [owner for owner, _ in found]
-        self._finder = finder_of([expression for _, expression in found])
+        self.expressions = [expression for _, expression in found]
+        self._finder = finder_of(self.expressions)
 
     def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
