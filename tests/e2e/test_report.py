@@ -110,6 +110,7 @@ def record_hostile(directory: Path, address: str) -> Path:
         )
     sample.operation(recorder, "prompt", request, {"texts": ["<b>" * 2_000_000]})
     sample.respond(recorder, request, 500, complete=False, reason=all_of_it)
+    recorder.spool().append(all_of_it.encode(errors="replace"))
     recorder.record(EventType.SESSION_STOPPED, reason=all_of_it)
     sample.end(recorder)
     return directory
