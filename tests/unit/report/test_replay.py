@@ -58,6 +58,12 @@ def test_quitting_and_other_keys() -> None:
 
 def test_a_clock_that_went_back_holds_nothing_up() -> None:
     assert list(waits([5.0, 1.0, 6.0])) == [1.0]
+    player = Player([5.0, 1.0, 6.0], 1, now=0)
+    assert player.next(0) == Show(0)
+    player.press(STEP, 0)
+    assert player.next(0) == Show(1)
+    player.press(PAUSE, 0)
+    assert player.next(0) == Wait(1.0)
 
 
 def waits(moments: list[float]) -> Iterator[float]:

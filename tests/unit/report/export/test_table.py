@@ -87,6 +87,11 @@ def test_no_cell_begins_a_formula(text: str) -> None:
     assert safe(f'"{table.inert(text)}"')
 
 
+def test_a_cell_is_one_line_in_which_everything_is_seen() -> None:
+    assert table.inert("a\u202e\nb\x1b[31m\ud800" + "x" * 5000).startswith("a\\u{202e} b\\x1b[31m\\u{d800}xx")
+    assert len(table.inert("x" * 5000)) == 1000
+
+
 @given(st.text(max_size=50))
 def test_what_can_be_no_formula_is_left_alone(text: str) -> None:
     plain = re.sub(r"[=+\-@\uff1d\uff0b\uff0d\uff20]", "", text)

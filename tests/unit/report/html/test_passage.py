@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciguard.operation import Json
@@ -43,8 +43,16 @@ MARKUP = st.text(st.sampled_from("<>\"'&;/= abonclickscript`@-+\n:[]\u202e"), ma
 
 
 @given(MARKUP)
+@example("<b onclick=x>")
+@example("'\"><script>")
 def test_no_text_becomes_markup(text: str) -> None:
-    for made in (inline(text), block(text, "code"), prose(text), call({"a": text, text: "b"}, whole)):
+    for made in (
+        inline(text),
+        inline(f"{text}{MASKED}{text}"),
+        block(text, "code"),
+        prose(text),
+        call({"a": text, text: "b"}, whole),
+    ):
         read = Read(made)
         assert read.tags <= OURS
         assert read.attributes <= {"class", "title"}
