@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ciguard.cli import main
+from ciguard.session.authenticity import Expectations
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import Position, link, own_fields
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
 from ciguard.session.signers import job_signer, signed
+from ciguard.session.verification import verify
 from ciguard.testing.github_job import GitHubJob, github_job
 from ciguard.testing.gitlab_job import gitlab_job
 from ciguard.testing.issuer import Issuer
@@ -253,3 +256,24 @@ async def test_an_auditor_opens_what_was_masked_and_nobody_else_does(
     assert SECRET in printed
     assert CREDENTIAL not in printed
     assert main(["session", "open", "--identity", str(made.jwks), str(made.directory)]) == 64
+
+
+async def test_every_bit_of_a_signature_with_its_token_counts(tmp_path: Path, issuer: Issuer) -> None:
+    made = await recorded(tmp_path, issuer)
+    path = made.directory / "signature.json"
+    whole = path.read_bytes()
+    begin = whole.index(b'"token":"') + len(b'"token":"')
+    # The last character of each part of a token has bits that decoders drop.
+    ends = [begin + end for end in range(len(whole) - begin) if whole[begin + end : begin + end + 1] in (b".", b'"')][
+        :3
+    ]
+    chance = random.Random(20261121)  # noqa: S311 - chooses what is tried, the same each time
+    bits = [8 * (end - 1) + bit for end in ends for bit in range(8)]
+    for bit in bits + chance.sample(range(8 * len(whole)), 300):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        found = verify(made.directory, Expectations(issuer=made.issuer, jwks=issuer.keys()))
+        assert found.failure is not None, (bit, content[bit // 8 - 20 : bit // 8 + 2])
+    path.write_bytes(whole)
+    assert made.verify() == 0

@@ -236,7 +236,7 @@ def expectations(session: Session, claims: Mapping[str, str], expected: Expectat
             continue
         name = names[gitlab]
         said = claims.get(name, "")
-        if not (globs.matches(wanted, said) if option == "workflow" else wanted == said):
+        if not said or not (globs.matches(wanted, said) if option == "workflow" else wanted == said):
             raise FailedError(f"{name} is {inert(said) or 'unknown'}, and --{option} asks for {wanted}")
         met.append(f"{name} {inert(said)}")
     if expected.reusable_workflow:
@@ -254,8 +254,8 @@ def expectations(session: Session, claims: Mapping[str, str], expected: Expectat
 
 def _reusable(claims: Mapping[str, str], wanted: str) -> str:
     said = claims.get("job_workflow_ref", "")
-    if said == claims.get("workflow_ref"):
+    if said and said == claims.get("workflow_ref"):
         raise FailedError("the job does not belong to a reusable workflow: its job_workflow_ref is its workflow_ref")
-    if not globs.matches(wanted, said):
+    if not said or not globs.matches(wanted, said):
         raise FailedError(f"job_workflow_ref is {inert(said) or 'unknown'}, not {wanted}")
     return f"job_workflow_ref {inert(said)}"

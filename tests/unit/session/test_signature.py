@@ -129,6 +129,21 @@ def test_a_second_spelling_is_refused() -> None:
         check(b" " + content)
 
 
+def test_every_bit_counts() -> None:
+    content = signed([job_signer(lambda _: "e30.e30.e30")], MANIFEST, {})["signature.json"]
+    whole = check(content)
+    for bit in range(8 * len(content)):
+        other = bytearray(content)
+        other[bit // 8] ^= 1 << bit % 8
+        try:
+            found = check(bytes(other))
+        except BadSignatureError:
+            continue
+        # What a token says is looked at in the next step, and who signed is compared with the log.
+        named = [(key.signer, key.token) for key in found.keys]
+        assert named != [(key.signer, key.token) for key in whole.keys], bit
+
+
 def test_a_public_key_is_read_from_pem() -> None:
     private = ed25519.Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -39,8 +40,15 @@ def small(tmp_path: Path) -> Path:
     recorder = sample.start(tmp_path / "small")
     for text in ("one", "two"):
         recorder.store(text.encode())
+    seal_an_original(recorder)
     sample.end(recorder)
     return tmp_path / "small"
+
+
+def seal_an_original(recorder: Recorder) -> None:
+    """As if a value had been masked, whose original is kept."""
+    recorder.append_original(base64.b64encode(b"an age file"))
+    recorder.record(EventType.ORIGINAL, placeholder="[ciguard-masked:token:1]", commitment="c" * 64)
 
 
 def failure(directory: Path) -> Step:
@@ -74,18 +82,29 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session with originals, and so with every file that a session can have but those of others who sign."""
+    directory = tmp_path_factory.mktemp("full") / "session"
+    recorder = sample.start(directory)
+    sample.converse(recorder)
+    seal_an_original(recorder)
+    sample.end(recorder)
+    return directory
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_any_bit_that_differs_is_found(
-    recorded: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    full: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    directory = shutil.copytree(recorded, tmp_path_factory.mktemp("flipped") / "session")
+    directory = shutil.copytree(full, tmp_path_factory.mktemp("flipped") / "session")
     path = data.draw(st.sampled_from(files(directory)))
     flip(path, data.draw(st.integers(0, 8 * path.stat().st_size - 1)))
     assert verify(directory).failure is not None
 
 
-@pytest.mark.parametrize("name", ["policy.yml", "objects/000001.pack", "objects.index"])
+@pytest.mark.parametrize("name", ["policy.yml", "objects/000001.pack", "objects.index", "sealed/originals"])
 def test_every_bit_of_a_file_counts(small: Path, name: str) -> None:
     path = small / name
     for bit in range(8 * path.stat().st_size):
