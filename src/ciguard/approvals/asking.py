@@ -107,6 +107,7 @@ class ForgeApprover:
                 expires=began + self._limits.timeout,
                 panels=asked,
                 excluded=place.excluded,
+                prefix=place.thread.prefix,
             )
             return await self._answered(self._announced(request, place, subject, decision, said), place, began)
         finally:

@@ -1,15 +1,19 @@
 """Who owns a path according to a CODEOWNERS file.
 
 Source: GitHub's "About code owners": patterns as in .gitignore without ``!``, ``[ ]`` and ``\\#``; the last that
-matches wins; a pattern without owners makes a path nobody's. Sections are GitLab's and are not read here.
+matches wins; a pattern without owners makes a path nobody's. GitLab's file may have
+sections besides, each with owners of its own for a path: they are recognised and not read.
 """
 
 from __future__ import annotations
 
 import re
 
-PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
-"""Where GitHub looks for the file, in this order; the first counts."""
+GITHUB_PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+GITLAB_PLACES = ("CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+"""Where each forge looks for the file, in this order; the first counts."""
+
+_SECTION = re.compile(r"\s*\^?\[")
 
 
 def owners(text: str, path: str) -> tuple[str, ...]:
@@ -20,6 +24,11 @@ def owners(text: str, path: str) -> tuple[str, ...]:
         if pattern and _matches(pattern, path):
             found = tuple(named)
     return found
+
+
+def has_sections(text: str) -> bool:
+    """Whether the file has a heading of GitLab's, such as ``[Database][2] @acme/dba`` or ``^[Docs]``."""
+    return any(_SECTION.match(line) for line in text.splitlines())
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -36,7 +36,8 @@ class ApprovalRequest:
     """A question to humans.
 
     ``id`` is ``SESSION.N``: the beginning of the session's id, and the number of the request in it. ``excluded`` are
-    the ids of accounts whose approval does not count, each with the reason: the author's and the actor's.
+    the ids of accounts whose approval does not count, each with the reason: the author's and the actor's. ``prefix`` is
+    how an instruction to the guard begins on the forge.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ApprovalRequest:
     expires: datetime
     panels: tuple[Panel, ...]
     excluded: tuple[tuple[int, str], ...]
+    prefix: str = "/ciguard"
 
     @property
     def reference(self) -> str:

@@ -145,7 +145,7 @@ def decide(request: ApprovalRequest, asked_by: int, seen: Snapshot) -> Ruling:
     if seen.now >= request.expires:
         return Ruling(Expired())
     if seen.head != request.head:
-        return Ruling(Withdrawn("The pull request has moved on to another commit."))
+        return Ruling(Withdrawn("The change under review has moved on to another commit."))
     approvals: dict[int, Evidence] = {}
     denial: tuple[Evidence, str] | None = None
     discounted: list[Discounted] = []
@@ -190,7 +190,7 @@ def _outcome(
 
 
 def _said(request: ApprovalRequest, comment: Comment) -> Instruction | Unclear | None:
-    return instruction.read(comment.body, request.id, request.digest)
+    return instruction.read(comment.body, request.id, request.digest, prefix=request.prefix)
 
 
 def _objection(request: ApprovalRequest, asked_by: int, comment: Comment, seen: Snapshot) -> str:

@@ -115,7 +115,7 @@ class Question:
             if isinstance(elector, Person) and elector.id not in excluded:
                 # The comment mentions them as well: this only puts it on their list of reviews.
                 with suppress(ForgeTrouble):
-                    await self._thread.request_review(elector.login)
+                    await self._thread.request_review(elector)
         began, pause = self._clock.now(), FIRST_PAUSE
         while True:
             try:

@@ -7,15 +7,13 @@ Sources: GitHub's "Rate limits for the REST API" (primary limits: ``x-ratelimit-
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from ciguard.forge.answer import Answer, answer_of
 from ciguard.forge.thread import ForgeTrouble, Freshness
 from ciguard.operation import Json
 
@@ -37,16 +35,6 @@ SECONDARY_WAIT = 60.0
 PAGE = 100
 MOST_PAGES = 50
 """A thread with more pages is trouble, never cut short in silence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful answer: its JSON, the SHA-256 in hex of its bytes, and whether it names a next page."""
-
-    value: Any
-    digest: str
-    more: bool = False
-    etag: str = ""
 
 
 class GitHubApi:
@@ -116,13 +104,7 @@ class GitHubApi:
             return known
         if not 200 <= status < 300:
             raise _trouble(status, received, text)
-        try:
-            value = json.loads(text)
-        except ValueError:
-            raise ForgeTrouble("GitHub answered with something that is not JSON", status=status) from None
-        more = 'rel="next"' in received.get("link", "")
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return Answer(value, digest, more, received.get("etag", ""))
+        return answer_of(text, "GitHub", more='rel="next"' in received.get("link", ""), etag=received.get("etag", ""))
 
     def _ask(self, verb: str, path: str, headers: dict[str, str], body: Json) -> tuple[int, dict[str, Any], str]:
         import requests

@@ -1,31 +1,20 @@
-"""Getting ready to ask on GitHub, before the agent starts: the place, the people, and what the token may do."""
+"""Getting ready to ask on GitHub; see :class:`~ciguard.forge.desk.Desk`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from ciguard.approvals.asking import Place
 from ciguard.approvals.clock import SteadyClock
-from ciguard.approvals.codeowners import owners
-from ciguard.approvals.person import AtLeast, Elector, Person, Role, Team
-from ciguard.approvals.waiting import Clock, OutOfTime, patiently
+from ciguard.approvals.person import Elector, Person, Roster, Team
+from ciguard.approvals.waiting import Clock
 from ciguard.errors import ApprovalUnavailable
+from ciguard.forge.desk import ACTOR, AUTHOR, prepared, resolved
 from ciguard.forge.environment import URL
 from ciguard.forge.github_api import GitHubApi
 from ciguard.forge.github_thread import GitHubThread, find_issue, find_users, open_issue, team_exists
 from ciguard.forge.job import Job
-from ciguard.forge.thread import ForgeTrouble
-
-T = TypeVar("T")
-
-PATIENCE = timedelta(minutes=1)
-"""How long trouble of GitHub's may last at the start of a session."""
-
-AUTHOR = "its author opened this thread, and a change is not approved by who asked for it"
-ACTOR = "its author started this run, and a run is not approved by who started it"
 
 NEEDS = (
     "give the job's token these permissions, in the workflow:\n"
@@ -50,25 +39,11 @@ def api_of(environ: Mapping[str, str], token: str) -> GitHubApi:
     return GitHubApi(url, token)
 
 
-async def prepared(call: Callable[[], Awaitable[T]], what: str, remedy: str, clock: Clock) -> T:
-    """The result of ``call``; ApprovalUnavailable when GitHub refuses it, or is in trouble for long."""
-
-    async def checked() -> T:
-        try:
-            return await call()
-        except ForgeTrouble as trouble:
-            if trouble.status in (401, 403, 404, 410, 422) and not trouble.wait:
-                raise ApprovalUnavailable(f"{what}: {trouble}", remedy) from None
-            raise
-
-    try:
-        return await patiently(checked, clock, clock.now() + PATIENCE)
-    except OutOfTime as trouble:
-        raise ApprovalUnavailable(f"{what}: {trouble}", "run the job again when GitHub is well") from None
-
-
 class GitHubDesk:
-    """What a session needs to ask on GitHub, as ``job`` has it. Everything raises ApprovalUnavailable with a remedy."""
+    """What a session needs to ask on GitHub, as ``job`` has it."""
+
+    needs = NEEDS
+    actor_claim = "actor_id"
 
     def __init__(self, api: GitHubApi, job: Job, environ: Mapping[str, str], clock: Clock | None = None) -> None:
         self._api = api
@@ -77,26 +52,11 @@ class GitHubDesk:
         self._clock = clock or SteadyClock()
         self._server = urlsplit(job.server_url).hostname or ""
 
-    async def roster(self, names: Iterable[str], codeowners: str) -> dict[str, tuple[Elector, ...]]:
-        """What each approver of the policy stands for; ``codeowners`` is the base branch's file of that name."""
-        found: dict[str, tuple[Elector, ...]] = {}
-        for name in sorted(names):
-            if name.startswith("codeowners:"):
-                path = name.removeprefix("codeowners:")
-                owned_by = [owner for owner in owners(codeowners, path) if owner.startswith("@")]
-                if not owned_by:
-                    raise ApprovalUnavailable(
-                        f"the policy asks the owners of {path}, and CODEOWNERS on the base branch names none",
-                        "name users or teams for it there, or other approvers in the policy",
-                    )
-                found[name] = tuple([await self._elector(owner) for owner in owned_by])
-            else:
-                found[name] = (await self._elector(name),)
-        return found
+    async def roster(self, names: Iterable[str], codeowners: str) -> Roster:
+        """See Desk."""
+        return await resolved(names, codeowners, self._elector)
 
     async def _elector(self, name: str) -> Elector:
-        if name.startswith("role:"):
-            return AtLeast(Role[name.removeprefix("role:").upper()])
         login = name.removeprefix("@")
         if "/" in login:
             await prepared(
@@ -115,7 +75,7 @@ class GitHubDesk:
         return Person(login, ids[login])
 
     async def place(self, *, actor: str, self_approval: bool) -> Place | None:
-        """The pull request or issue that the job runs for, if any. ``actor`` is the account id in the job's token."""
+        """See Desk. It is the pull request or issue that the job runs for."""
         number = self._job.change.number if self._job.change else self._job.issue
         if number is None:
             return None
@@ -134,7 +94,7 @@ class GitHubDesk:
         return Place(thread, self._name(number), head, excluded)
 
     async def new_place(self, title: str, body: str, *, actor: str, self_approval: bool) -> Place:
-        """A new issue to ask in."""
+        """See Desk."""
         excluded = () if self_approval else await self.actors(actor)
         number = await prepared(
             lambda: open_issue(self._api, self._job.repository, title, body),
@@ -145,6 +105,10 @@ class GitHubDesk:
         return Place(
             GitHubThread(self._api, self._job.repository, number, pull=False), self._name(number), "", excluded
         )
+
+    def close(self) -> None:
+        """See Desk."""
+        self._api.close()
 
     async def actors(self, claimed: str) -> tuple[tuple[int, str], ...]:
         """Who started the run: by the token, by the environment, and who started it again."""

@@ -15,9 +15,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from ciguard.approvals.person import Account, Role, Standing
+from ciguard.approvals.person import Account, Person, Role, Standing
 from ciguard.approvals.ruling import Comment, Original
-from ciguard.forge.github_api import Answer, GitHubApi
+from ciguard.forge.answer import Answer, convert
+from ciguard.forge.github_api import GitHubApi
 from ciguard.forge.thread import ForgeTrouble, Freshness, Posted, Reaction
 
 T = TypeVar("T")
@@ -100,12 +101,14 @@ class GitHubThread:
     ``pull`` tells whether it is a pull request.
     """
 
+    prefix = "/ciguard"
+
     def __init__(self, api: GitHubApi, repository: str, number: int, *, pull: bool) -> None:
         self._api = api
         self._repository = f"/repos/{repository}"
         self._number = number
         self._pull = pull
-        self._reviewers: set[str] = set()
+        self._reviewers: set[int] = set()
 
     async def post(self, body: str) -> Posted:
         """See Thread."""
@@ -135,7 +138,7 @@ class GitHubThread:
         for start in range(0, len(comments), MOST_NODES):
             ids: list[Any] = [comment.node for comment in comments[start : start + MOST_NODES]]
             answer = await self._api.graphql(EDITS, {"ids": ids})
-            for node in _convert(answer.value["data"].get("nodes"), list[_Node | None]):
+            for node in convert(answer.value["data"].get("nodes"), list[_Node | None], "GitHub"):
                 if node is not None:
                     found[node.databaseId] = Original(
                         edited=node.lastEditedAt is not None or node.includesCreatedEdit,
@@ -179,12 +182,12 @@ class GitHubThread:
             return ""
         return _read(await self._api.get(f"{self._repository}/pulls/{self._number}"), _Pull).head.sha
 
-    async def request_review(self, login: str) -> None:
+    async def request_review(self, person: Person) -> None:
         """See Thread."""
-        if self._pull and login not in self._reviewers:
-            self._reviewers.add(login)
+        if self._pull and person.id not in self._reviewers:
+            self._reviewers.add(person.id)
             path = f"{self._repository}/pulls/{self._number}/requested_reviewers"
-            await self._api.send("POST", path, {"reviewers": [login]})
+            await self._api.send("POST", path, {"reviewers": [person.login]})
 
 
 def role_of(permission: str, role_name: str) -> Role:
@@ -217,14 +220,7 @@ def _comment(read: _Comment, answer: str) -> Comment:
 
 
 def _read(answer: Answer, kind: type[T]) -> T:
-    return _convert(answer.value, kind)
-
-
-def _convert(value: Any, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise ForgeTrouble(f"GitHub answered with something unexpected: {error}") from None
+    return convert(answer.value, kind, "GitHub")
 
 
 @dataclass(frozen=True, slots=True)

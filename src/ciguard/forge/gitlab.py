@@ -33,11 +33,15 @@ SIGSTORE_TOKEN_VARIABLE = "SIGSTORE_ID_TOKEN"
 VAULT_TOKEN_VARIABLE = "VAULT_ID_TOKEN"
 """The name of the token for a Vault, as GitLab's documentation has it."""
 
+APPROVAL_VARIABLE = "CIGUARD_GITLAB_TOKEN"
+"""Where the guard finds its token for the API: the job's own token cannot write notes."""
+
 CREDENTIAL_VARIABLES = frozenset(
     {
         TOKEN_VARIABLE,
         SIGSTORE_TOKEN_VARIABLE,
         VAULT_TOKEN_VARIABLE,
+        APPROVAL_VARIABLE,
         "CI_DEPENDENCY_PROXY_PASSWORD",
         "CI_DEPLOY_PASSWORD",
         "CI_JOB_JWT",
@@ -116,3 +120,8 @@ def identity_token(environ: Mapping[str, str], audience: str, variable: str = TO
             f"this job has no identity token: {variable} is not set", no_token_remedy(audience, variable)
         )
     return token
+
+
+def approval_token(environ: Mapping[str, str]) -> str:
+    """The token that the guard uses the forge's API with; empty when there is none."""
+    return environ.get(APPROVAL_VARIABLE, "").strip()

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from ciguard.approvals.person import Account, Standing
+from ciguard.approvals.person import Account, Person, Standing
 from ciguard.approvals.ruling import Comment, Original
 
 
@@ -49,7 +49,12 @@ class Posted:
 
 
 class Thread(Protocol):
-    """The comments of one pull request, merge request or issue. Every method raises ForgeTrouble."""
+    """The comments of one pull request, merge request or issue. Every method raises ForgeTrouble.
+
+    ``prefix`` is how an instruction to the guard begins there.
+    """
+
+    prefix: str
 
     async def post(self, body: str) -> Posted:
         """Write a comment."""
@@ -72,5 +77,5 @@ class Thread(Protocol):
     async def head(self) -> str:
         """The commit that the pull request points at now; empty for an issue."""
 
-    async def request_review(self, login: str) -> None:
-        """Ask this person to look at the pull request; once is enough."""
+    async def request_review(self, person: Person) -> None:
+        """Ask ``person`` to look at the pull request; once is enough."""

@@ -17,11 +17,16 @@ from ciguard.session.recorder import Recorder
 
 if TYPE_CHECKING:
     from ciguard.approvals.asking import ForgeApprover, Place
-    from ciguard.forge.github_api import GitHubApi
-    from ciguard.forge.github_desk import GitHubDesk
+    from ciguard.forge.desk import Desk
     from ciguard.forge.thread import Posted
     from ciguard.guard.session import Plan
     from ciguard.report.approval_comment import Asker, Note
+
+TOKENS = {
+    Forge.GITHUB: "give the action its input github-token",
+    Forge.GITLAB: "set the masked variable CIGUARD_GITLAB_TOKEN to a project access token",
+}
+"""How the guard gets one."""
 
 PATIENCE = timedelta(seconds=15)
 """How long trouble of the forge's may keep the session's note from being brought up to date at the end."""
@@ -49,11 +54,11 @@ class ForgeApprovals(Approvals):
     """Approvals on a forge. The note of the session is brought up to date at its end, if the forge lets it."""
 
     def __init__(
-        self, approver: ForgeApprover, api: GitHubApi, place: Place | None, note: Note, recorder: Recorder
+        self, approver: ForgeApprover, desk: Desk, place: Place | None, note: Note, recorder: Recorder
     ) -> None:
         super().__init__(approver)
         self._forge = approver
-        self._api = api
+        self._desk = desk
         self._place = place
         self._note = note
         self._recorder = recorder
@@ -62,13 +67,13 @@ class ForgeApprovals(Approvals):
     async def announce(self) -> None:
         """Write the note, before the agent starts: it also shows that the token may write there."""
         from ciguard.approvals.clock import SteadyClock
-        from ciguard.forge.github_desk import NEEDS, prepared
+        from ciguard.forge.desk import prepared
         from ciguard.report.approval_comment import session_note
 
         if self._place:
             thread, text = self._place.thread, session_note(self._note)
             what = f"the guard's token cannot comment on {self._place.name}"
-            self._posted = await prepared(lambda: thread.post(text), what, NEEDS, SteadyClock())
+            self._posted = await prepared(lambda: thread.post(text), what, self._desk.needs, SteadyClock())
 
     async def close(self, outcome: str) -> None:
         """See Approvals."""
@@ -85,7 +90,7 @@ class ForgeApprovals(Approvals):
             # The note is for people; what counts is in the record.
             with suppress(OutOfTime):
                 await patiently(lambda: thread.edit(posted.id, text), clock, clock.now() + PATIENCE)
-        self._api.close()
+        self._desk.close()
 
 
 async def open_approvals(
@@ -95,27 +100,38 @@ async def open_approvals(
     job = plan.identity.job
     if job is None:
         return _nobody("this is no job of a forge")
-    if job.forge is not Forge.GITHUB:
-        return _nobody("this version asks on GitHub only")
     if not plan.policy.approvers():
         return _nobody("the policy names no approvers")
-    from ciguard.forge.github import approval_token
+    desk = _desk(plan, job)
+    if desk is None:
+        return _nobody(f"the guard has no token for the forge; {TOKENS[job.forge]}")
+    return await _on_forge(plan, way, job, desk, session, argv, recorder, masking)
 
-    token = approval_token(plan.environ)
-    if not token:
-        return _nobody("the guard has no token for the forge; give the action its input github-token")
-    return await _on_github(plan, way, job, token, session, argv, recorder, masking)
+
+def _desk(plan: Plan, job: Job) -> Desk | None:
+    """The desk of the job's forge; None without a token for it."""
+    match job.forge:
+        case Forge.GITHUB:
+            from ciguard.forge import github, github_desk
+
+            token = github.approval_token(plan.environ)
+            return github_desk.GitHubDesk(github_desk.api_of(plan.environ, token), job, plan.environ) if token else None
+        case Forge.GITLAB:
+            from ciguard.forge import gitlab, gitlab_desk
+
+            token = gitlab.approval_token(plan.environ)
+            return gitlab_desk.GitLabDesk(gitlab_desk.api_of(plan.environ, token), job, plan.environ) if token else None
 
 
 def _nobody(why: str) -> Approvals:
     return Approvals(Nobody(why))
 
 
-async def _on_github(
+async def _on_forge(
     plan: Plan,
     way: Way,
     job: Job,
-    token: str,
+    desk: Desk,
     session: str,
     argv: tuple[str, ...],
     recorder: Recorder,
@@ -124,23 +140,20 @@ async def _on_github(
     from ciguard.approvals.asking import ForgeApprover, Limits
     from ciguard.approvals.clock import SteadyClock
     from ciguard.approvals.request import Run
-    from ciguard.forge.github_desk import GitHubDesk, api_of
     from ciguard.report.approval_comment import ApprovalTexts, Asker
 
     policy = plan.policy.approval
-    api = api_of(plan.environ, token)
     try:
-        desk = GitHubDesk(api, job, plan.environ)
-        actor = str(plan.identity.claims.get("actor_id", ""))
+        actor = str(plan.identity.claims.get(desk.actor_claim, ""))
         place = await desk.place(actor=actor, self_approval=policy.self_approval)
         if place is None and policy.without_pull_request == "block":
-            api.close()
-            return _nobody("the job runs for no pull request, and the policy opens no issue to ask in")
+            desk.close()
+            return _nobody("the job runs for no pull or merge request, and the policy opens no issue to ask in")
         roster = await desk.roster(plan.policy.approvers(), plan.codeowners)
         head = place.head if place and place.head else job.sha
         asker = Asker(shlex.join(masking.text(word) for word in argv), session, job.run_url, head, job.actor)
         approver = ForgeApprover(
-            _Opening(desk, place, asker, actor, self_approval=policy.self_approval).place,
+            _Opening(desk, place, actor, job.run_id, self_approval=policy.self_approval).place,
             Run(session, "", job.run_id, job.run_attempt, "", plan.policy.digest),
             roster,
             Limits(timedelta(seconds=policy.timeout_seconds), policy.most_open, policy.most),
@@ -150,10 +163,10 @@ async def _on_github(
             mask_text=masking.text,
             texts=lambda asked: ApprovalTexts(asked, asker),
         )
-        approvals = ForgeApprovals(approver, api, place, _note(plan, way, asker), recorder)
+        approvals = ForgeApprovals(approver, desk, place, _note(plan, way, asker), recorder)
         await approvals.announce()
     except BaseException:
-        api.close()
+        desk.close()
         raise
     return approvals
 
@@ -161,12 +174,12 @@ async def _on_github(
 class _Opening:
     """The place to ask in: the one that there is, or an issue that is opened when it is first needed."""
 
-    def __init__(self, desk: GitHubDesk, place: Place | None, asker: Asker, actor: str, *, self_approval: bool) -> None:
+    def __init__(self, desk: Desk, place: Place | None, actor: str, run: str, *, self_approval: bool) -> None:
         import asyncio
 
         self._desk = desk
         self._place = place
-        self._asker = asker
+        self._run = run
         self._actor = actor
         self._self_approval = self_approval
         self._lock = asyncio.Lock()
@@ -177,11 +190,10 @@ class _Opening:
 
         async with self._lock:
             if self._place is None:
-                title = f"ciguard: approval for run {self._asker.run_url.rpartition('/runs/')[2].partition('/')[0]}"
                 try:
                     self._place = await self._desk.new_place(
-                        title,
-                        "A guarded agent asks here what it may do. The run was started for no pull request.",
+                        f"ciguard: approval for run {self._run}",
+                        "A guarded agent asks here what it may do. Its run was started for no change to review.",
                         actor=self._actor,
                         self_approval=self._self_approval,
                     )

@@ -28,6 +28,7 @@ from ciguard.errors import (
     SessionStopped,
 )
 from ciguard.forge import current_job
+from ciguard.forge.job import Forge, Job
 from ciguard.guard.approvals import Masking, open_approvals
 from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
@@ -170,16 +171,16 @@ def plan(
         environ,
         workspace,
         base,
-        _codeowners(source, policy),
+        _codeowners(source, policy, identity.job),
     )
 
 
-def _codeowners(source: PolicyOrigin, policy: Policy) -> str:
+def _codeowners(source: PolicyOrigin, policy: Policy, job: Job | None) -> str:
     """The CODEOWNERS file from where the policy is, when the policy asks owners of paths; empty without one."""
-    from ciguard.approvals.codeowners import PLACES
+    from ciguard.approvals.codeowners import GITHUB_PLACES, GITLAB_PLACES
 
     if any(name.startswith("codeowners:") for name in policy.approvers()):
-        for place in PLACES:
+        for place in GITLAB_PLACES if job and job.forge is Forge.GITLAB else GITHUB_PLACES:
             with suppress(FileNotFoundError):
                 return source.read(place)
     return ""

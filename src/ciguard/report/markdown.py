@@ -16,8 +16,9 @@ from markupsafe import Markup
 
 from ciguard.report.inert import code_block, code_span, prose
 
-_MENTION = re.compile(r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:\[bot\]|/[A-Za-z0-9_.-]+)?")
+_MENTION = re.compile(r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:\[bot\]|(?:/[A-Za-z0-9_.-]+)+)?")
 _REFERENCE = re.compile(r"[0-9a-f]+\.[0-9]+-[0-9a-f]+")
+_INSTRUCTION = re.compile(r"/?ciguard")
 _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+")
 
 
@@ -38,6 +39,7 @@ def template(name: str) -> Template:
     environment.filters["mention"] = _mention
     environment.filters["link"] = _link
     environment.filters["reference"] = _reference
+    environment.filters["instruction"] = _instruction
     return environment.from_string((resources.files("ciguard.report") / "templates" / name).read_text())
 
 
@@ -50,6 +52,12 @@ def _reference(name: str) -> Markup:
     if not _REFERENCE.fullmatch(name):
         raise ValueError("this is not the reference of a request")
     return Markup(name)  # noqa: S704
+
+
+def _instruction(prefix: str) -> Markup:
+    if not _INSTRUCTION.fullmatch(prefix):
+        raise ValueError("this is not how an instruction begins")
+    return Markup(prefix)  # noqa: S704
 
 
 def _link(url: str) -> Markup:

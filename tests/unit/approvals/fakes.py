@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ciguard.approvals.person import Account, Standing
+from ciguard.approvals.person import Account, Person, Standing
 from ciguard.approvals.ruling import Comment, Discounted, Original, Ruling
 from ciguard.forge.thread import ForgeTrouble, Freshness, Posted, Reaction
 from tests.unit.approvals.scene import RUN, STANDINGS, START
@@ -48,6 +48,8 @@ class FakeClock:
 
 class FakeThread:
     """A thread whose people have the standings of the scene; ``trouble`` is raised by the methods that it names."""
+
+    prefix = "/ciguard"
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -120,10 +122,10 @@ class FakeThread:
         self._ask("head")
         return self.commit
 
-    async def request_review(self, login: str) -> None:
+    async def request_review(self, person: Person) -> None:
         """See Thread."""
         self._ask("request_review")
-        self.reviews.append(login)
+        self.reviews.append(person.login)
 
 
 class PlainTexts:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ciguard.approvals.person import Account, Role, Team
+from ciguard.approvals.person import Account, Person, Role, Team
 from ciguard.approvals.request import ApprovalRequest
 from ciguard.approvals.ruling import Comment, Expired, Released
 from ciguard.approvals.waiting import Question
@@ -174,12 +174,13 @@ async def test_the_head_is_the_pull_requests(forge: GitHubForge, thread: GitHubT
 
 
 async def test_a_review_is_asked_for_once(forge: GitHubForge, thread: GitHubThread) -> None:
-    await thread.request_review("bob")
-    await thread.request_review("bob")
+    bob, alice = (Person(login, forge.user(login).id) for login in ("bob", "alice"))
+    await thread.request_review(bob)
+    await thread.request_review(bob)
     assert [user.login for user in forge.issues[7].reviewers] == ["bob"]
     assert sum(call.path.endswith("requested_reviewers") for call in forge.calls) == 1
     with pytest.raises(ForgeTrouble, match="status 422"):
-        await thread.request_review("alice")
+        await thread.request_review(alice)
 
 
 class TestTrouble:

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
 
 from ciguard.operation import Json
 from ciguard.testing.github_forge.answers import Answers
 from ciguard.testing.github_forge.graphql import UnknownFieldError, answer
 from ciguard.testing.github_forge.state import ACTIONS_BOT, MOST_CHARACTERS, ROLES, State, Token, User
+from ciguard.testing.loopback_forge import LoopbackForge, Refusal, Reply
 
 REACTIONS = ("+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request that was answered; ``counted`` when it took from the rate limit."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    status: int
-    counted: bool
-
-
-@dataclass(slots=True)
-class Fault:
-    """What goes wrong with the next ``times`` requests whose method and path match ``pattern``.
-
-    ``status`` 0 hangs up without an answer; None answers as usual, after ``delay`` seconds.
-    """
-
-    pattern: str
-    times: int
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = '{"message": "Server Error"}'
-    delay: float = 0.0
-
-
-class Refusal(Exception):
-    """An error of the API."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +31,21 @@ class _Request:
     token: Token
 
 
-class GitHubForge(State):
+class GitHubForge(State, LoopbackForge):
     """The forge; a context manager that serves while it is entered.
 
-    ``token`` is that of a job: it writes comments and reads no teams. ``calls`` holds what was asked, ``surprises``
-    what no such API has, ``faults`` what is to go wrong next. ``limit`` requests are free in each hour.
+    ``token`` is that of a job: it writes comments and reads no teams. ``limit`` requests are free in each hour. ``url``
+    is the address of the REST API; GraphQL is at ``/graphql`` below it.
     """
 
     def __init__(self, repository: str = "acme/shop", *, limit: int = 1000) -> None:
-        super().__init__(repository)
+        State.__init__(self, repository)
+        LoopbackForge.__init__(self)
         self.token = f"ghs_{secrets.token_hex(18)}"
         self.tokens = {self.token: Token(self.user(ACTIONS_BOT))}
-        self.calls: list[Call] = []
-        self.surprises: list[str] = []
-        self.faults: list[Fault] = []
         self.limit = limit
         self.used = 0
         self.resets = int(time.time()) + 3600
-        self._lock = threading.RLock()
-
-    @property
-    def url(self) -> str:
-        """The address of the REST API, while it is entered; GraphQL is at ``/graphql`` below it."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def counted(self) -> int:
-        """How many requests took from the rate limit."""
-        return sum(call.counted for call in self.calls)
 
     def issue_token(self, login: str, *, writes: bool = True, reads_teams: bool = False) -> str:
         """A further token that speaks for ``login``."""
@@ -104,67 +53,24 @@ class GitHubForge(State):
         self.tokens[token] = Token(self.user(login), writes, reads_teams)
         return token
 
-    def fail(
-        self,
-        times: int = 1,
-        *,
-        status: int | None = 502,
-        pattern: str = "",
-        headers: Mapping[str, str] | None = None,
-        body: str = '{"message": "Server Error"}',
-        delay: float = 0.0,
-    ) -> None:
-        """Let the next ``times`` requests that match ``pattern`` (``GET /repos/...``) go wrong; see Fault."""
-        self.faults.append(Fault(pattern, times, status, headers or {}, body, delay))
-
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="forge", daemon=True
-        )
-        self._thread.start()
+        super().__enter__()
         self._answers = Answers(self, self.url)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def handle(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], bytes] | None:
-        """Answer a request: status, headers, body; None to hang up."""
-        parts = urlsplit(target)
-        query = parse_qs(parts.query, keep_blank_values=True)
-        fault = self._fault(f"{method} {parts.path}")
-        if fault and fault.delay:
-            time.sleep(fault.delay)
-        with self._lock:
-            if fault and fault.status is not None:
-                self.calls.append(Call(method, parts.path, query, fault.status, counted=True))
-                return (fault.status, dict(fault.headers), fault.body.encode()) if fault.status else None
-            status, extra, value = self._answered(method, parts.path, query, headers, body)
-            raw = json.dumps(value).encode()
-            etag = f'W/"{hashlib.sha256(raw).hexdigest()}"'
-            if method == "GET" and status == 200:
-                extra["etag"] = etag
-                if headers.get("if-none-match") == etag:
-                    status, raw = 304, b""
-            counted = status != 304
-            self.used += counted
-            self.calls.append(Call(method, parts.path, query, status, counted))
-            return status, {**self._limits(), **extra}, raw
-
-    def _fault(self, request: str) -> Fault | None:
-        with self._lock:
-            found = next((one for one in self.faults if one.times > 0 and re.search(one.pattern, request)), None)
-            if found:
-                found.times -= 1
-            return found
+    def _served(
+        self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str], body: bytes
+    ) -> tuple[Reply, bool]:
+        status, extra, value = self._answered(method, path, query, headers, body)
+        raw = json.dumps(value).encode()
+        etag = f'W/"{hashlib.sha256(raw).hexdigest()}"'
+        if method == "GET" and status == 200:
+            extra["etag"] = etag
+            if headers.get("if-none-match") == etag:
+                status, raw = 304, b""
+        counted = status != 304
+        self.used += counted
+        return (status, {**self._limits(), **extra}, raw), counted
 
     def _limits(self) -> dict[str, str]:
         return {
@@ -347,44 +253,3 @@ def _text(request: _Request, name: str, *others: str) -> str:
     if not text.strip() or len(text) > MOST_CHARACTERS:
         raise Refusal(422, f"{name} is too long (maximum is {MOST_CHARACTERS} characters) or empty")
     return text
-
-
-def _handler(forge: GitHubForge) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 30
-
-        def handle(self) -> None:
-            # A client that has read enough hangs up; that is its right.
-            with contextlib.suppress(ConnectionError):
-                super().handle()
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            answered = forge.handle(self.command, self.path, headers, body)
-            if answered is None:
-                self.close_connection = True
-                return
-            status, extra, raw = answered
-            self.send_response_only(status)
-            for name, value in {"content-type": "application/json; charset=utf-8", **extra}.items():
-                self.send_header(name, value)
-            if status != 304:
-                self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def do_GET(self) -> None:
-            self.answer()
-
-        def do_POST(self) -> None:
-            self.answer()
-
-        def do_PATCH(self) -> None:
-            self.answer()
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Keep quiet: what was asked is in ``calls``."""
-
-    return Handler
