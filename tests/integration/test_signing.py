@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +29,7 @@ from ciguard.testing.gitlab_job import gitlab_job
 from ciguard.testing.issuer import Issuer
 from tests.integration.guarded import CREDENTIAL, SECRET
 from tests.integration.test_run import Ran, finished, job, python, start
+from tests.unit.session.vault import Vault
 
 IDENTITY = """\
 identity:
@@ -217,6 +219,32 @@ async def test_a_key_of_ones_own_signs_too(tmp_path: Path, issuer: Issuer) -> No
     assert open_session(made.directory).events[0]["signing"][0]["signer"] == "key"
     body = pem.splitlines()[1].encode()
     assert not any(body in path.read_bytes() for path in made.directory.rglob("*") if path.is_file())
+
+
+async def test_a_vault_signs_for_the_job(tmp_path: Path, issuer: Issuer, capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[str] = []
+
+    def accepts(token: str) -> bool:
+        keys = jwt.PyJWKSet.from_dict(issuer.keys())
+        key = keys[jwt.get_unverified_header(token)["kid"]]
+        given.append(token)
+        return bool(jwt.decode(token, key, algorithms=["RS256"], audience=vault.settings.address))
+
+    with Vault("ed25519", accepts) as vault:
+        settings = json.dumps(vault.settings.model_dump())
+        made = await recorded(tmp_path, issuer, more=f"audit: {{sign: [job, {{vault: {settings}}}]}}\n")
+        public = tmp_path / "key.pem"
+        public.write_bytes(vault.public_pem)
+        assert vault.living == set()
+    assert len(given) == 2
+    assert made.verify("--key", str(public)) == 0
+    printed = capsys.readouterr().out
+    announced = re.search(r"signed with the vault key (sha256:[0-9a-f]{64})", made.log)
+    assert announced is not None
+    assert f"{announced[1]} is a key that you gave" in printed
+    for token in given:
+        assert token not in made.log
+        assert not any(token.encode() in path.read_bytes() for path in made.directory.rglob("*") if path.is_file())
 
 
 async def test_a_gitlab_job_announces_its_key(

@@ -90,7 +90,8 @@ def _instance(trust_config: str, *, offline: bool) -> ClientTrustConfig:
         from sigstore.models import ClientTrustConfig
     except ImportError:
         raise UsageError(
-            "Sigstore needs packages that are not installed", "install the extra: pip install 'ciguard[sigstore]'"
+            "Sigstore needs packages that are not installed",
+            "install the extra: pip install 'ciguard[sigstore]'; or let the action attest the session (attest: true)",
         ) from None
     try:
         if trust_config:
