@@ -14,7 +14,7 @@ COMMANDS = {
     "finish": "seal a session whose guard was cut off",
     "policy": "check, test and explain policy files, or print their JSON Schema",
     "doctor": "say what this machine and job offer: isolation, identity, agents",
-    "session": "show and verify recorded sessions",
+    "session": "read, verify and export recorded sessions",
     "demo": "watch the whole story on loopback, without any account or key",
 }
 """Each command has a module of its name in this package with ``main(arguments) -> exit status``."""

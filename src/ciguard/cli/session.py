@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="ciguard session",
-        description="Show and verify recorded sessions.",
+        description="Read, verify and export recorded sessions.",
         epilog="example: ciguard session show ciguard-session --only held,blocked",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -27,7 +27,6 @@ _MOST_COMPARED = 400
 """Lines of both sides of an edit beyond which they are not aligned: aligning takes their product."""
 
 _CHANGE = re.compile(r"^(?:diff --git |@@ -\d|\*\*\* (?:Begin Patch|Update File|Add File))", re.MULTILINE)
-_FENCE = re.compile(r"^(`{3,})[^`\n]*\n(.*?)^\1`*[ ]*$", re.MULTILINE | re.DOTALL)
 _MASKED = Markup('<mark title="masked: {kind}"><s>[ciguard-masked:</s>{kind}<s>:{tag}]</s></mark>')
 _PRE = Markup('<pre class="{names}">{content}</pre>')
 _ROW = Markup('<span class="{name}">{content}</span>\n')
@@ -60,13 +59,27 @@ def block(text: str, *names: str) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """``text`` as people and models write it: fenced code stands apart."""
+    """``text`` as people and models write it: fenced code stands apart. A fence that nothing closes runs to the end."""
     pieces: list[Markup] = []
-    end = 0
-    for match in _FENCE.finditer(text):
-        pieces += [block(text[end : match.start()], "prose"), block(match[2], "code")]
-        end = match.end()
-    return Markup("").join([*pieces, block(text[end:], "prose")])
+    lines: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        opening = "" if fence else _fence(line)
+        if opening or (fence and line.startswith(fence) and not line.strip("` ")):
+            pieces.append(block("\n".join(lines), "code" if fence else "prose"))
+            # What stands behind the backticks is shown as well: anybody can write anything there.
+            lines = [line] if opening and line.strip("` ") else []
+            fence = opening
+        else:
+            lines.append(line)
+    return Markup("").join([*pieces, block("\n".join(lines), "code" if fence else "prose")])
+
+
+def _fence(line: str) -> str:
+    """The backticks that open fenced code in ``line`` (CommonMark 0.31, 4.5); empty when it opens none."""
+    rest = line.lstrip("`")
+    ticks = line[: len(line) - len(rest)]
+    return ticks if len(ticks) >= 3 and "`" not in rest else ""
 
 
 def call(given: Json, cut: Cut) -> Markup:

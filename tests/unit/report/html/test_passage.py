@@ -76,12 +76,17 @@ def test_a_placeholder_is_a_badge_and_still_itself() -> None:
 
 def test_fenced_code_stands_apart() -> None:
     made = prose("Do this:\n\n```sh\nls <x>\n```\nThen stop.")
-    assert '<pre class="prose">Do this:</pre><pre class="code">ls &lt;x&gt;</pre><pre class="prose">Then' in made
+    assert '<pre class="prose">Do this:</pre><pre class="code">```sh\nls &lt;x&gt;</pre><pre class="prose">Then' in made
 
 
-@pytest.mark.parametrize("text", ["```\nnever closed", "````\n```\n````", "a ``` b"])
+@pytest.mark.parametrize("text", ["```\nnever closed", "````\na\n```\nb\n````", "a ``` b", "```sh\nx\n``` y\nz"])
 def test_fences_hide_nothing(text: str) -> None:
     assert set(re.findall("[a-z]+", text)) <= set(re.findall("[a-z]+", Read(prose(text)).text))
+
+
+@given(MARKUP)
+def test_prose_shows_everything_but_fences(text: str) -> None:
+    assert words(prose(text)).replace("`", "") == re.sub(r"[\s`]", "", visible(text))
 
 
 def test_a_change_has_its_lines_coloured() -> None:
