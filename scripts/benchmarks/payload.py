@@ -63,3 +63,13 @@ def resent_conversation(history: int, new: int) -> Callable[[], Iterator[bytes]]
             messages.append({"role": "assistant", "content": f"The function {number} returns early."})
 
     return requests
+
+
+def growing_conversation(added: int) -> Iterator[bytes]:
+    """One agent's requests from the beginning on: each resends all that was said and adds ``added`` bytes."""
+    code = _code(added)[: added - 100]
+    messages = []
+    for number in count():
+        messages.append({"role": "user", "content": code.replace(_MARK, f"{number:08d}")})
+        yield _asked(messages)
+        messages.append({"role": "assistant", "content": f"The function {number} returns early."})

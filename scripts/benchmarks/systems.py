@@ -179,7 +179,7 @@ version: 1
 extends: [ciguard:standard]
 connections:
   claude: {{type: anthropic, upstream: "{upstream}", credential: {{env: BENCH_KEY}}}}
-isolation: {{require: none}}
+isolation: {{require: none, prefer: none}}
 """
 
 
