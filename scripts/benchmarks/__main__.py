@@ -28,12 +28,14 @@ from scripts.benchmarks.systems import (
     run,
     versions,
 )
-from scripts.benchmarks.table import Results, tables
+from scripts.benchmarks.table import Results, of_masking, tables
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 _BEGIN = "<!-- measured: scripts/bench writes what follows -->"
 _BEGIN_COMMANDS = "<!-- commands: scripts/bench --commands writes this -->"
 _END_COMMANDS = "<!-- end of commands -->"
+_BEGIN_INSPECTION = "<!-- inspection: scripts/bench --inspection writes this -->"
+_END_INSPECTION = "<!-- end of inspection -->"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,9 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peers", action="store_true", help="also measure mitmproxy and LiteLLM, installing them")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests; prints, and writes nothing")
     parser.add_argument("--commands", action="store_true", help="measure what deciding every command costs instead")
+    parser.add_argument("--inspection", action="store_true", help="measure masking beside scanners of secrets instead")
     options = parser.parse_args(arguments)
     if options.commands:
         return _commands(quick=options.quick)
+    if options.inspection:
+        return _inspection(quick=options.quick)
     if options.peers:
         install(PEERS)
     with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch, _upstream() as upstream:
@@ -61,12 +66,31 @@ def _commands(*, quick: bool) -> int:
     from scripts.benchmarks.commands import table
 
     report = f"{_measured('scripts/bench --commands')}\n\n{table(10 if quick else 1, 1 if quick else 2)}\n"
+    return _section(report, _BEGIN_COMMANDS, _END_COMMANDS, quick=quick)
+
+
+def _inspection(*, quick: bool) -> int:
+    from scripts.benchmarks import conversation, inspection
+    from scripts.evaluation.scanners import PACKAGES
+
+    install(PACKAGES)
+    divisor = 10 if quick else 1
+    with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch, _upstream() as upstream:
+        turns = conversation.table(upstream, Path(scratch), divisor)
+    compared = "".join(f", {name} {number}" for name, number in versions(PACKAGES).items())
+    parts = [_measured("scripts/bench --inspection", compared), of_masking(masking_cost())]
+    parts += ["### Scanning files", inspection.table(divisor), "### A long conversation", turns]
+    return _section("\n\n".join(parts) + "\n", _BEGIN_INSPECTION, _END_INSPECTION, quick=quick)
+
+
+def _section(report: str, begin: str, end: str, *, quick: bool) -> int:
+    """Print ``report`` and, unless the run was a quick one, put it between two marks of the page."""
     print(report)
     if not quick:
         page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(_BEGIN_COMMANDS)
-        after = rest.partition(_END_COMMANDS)[2]
-        PAGE.write_text(f"{before}{_BEGIN_COMMANDS}\n\n{report}\n{_END_COMMANDS}{after}", encoding="utf-8")
+        before, _, rest = page.partition(begin)
+        after = rest.partition(end)[2]
+        PAGE.write_text(f"{before}{begin}\n\n{report}\n{end}{after}", encoding="utf-8")
     return 0
 
 

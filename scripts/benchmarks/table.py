@@ -28,12 +28,13 @@ class Results:
 def tables(results: Results) -> str:
     """All tables, one below the other."""
     parts = [_load(name, samples) for name, samples in results.loads.items()]
-    parts += [_streams(results.streams), _costs(results), _masking(results.masking)]
+    parts += [_streams(results.streams), _costs(results), of_masking(results.masking)]
     parts += [f"{name} was not measured: {reason}." for name, reason in results.missing.items()]
     return "\n\n".join(parts)
 
 
-def _masking(cost: MaskingCost) -> str:
+def of_masking(cost: MaskingCost) -> str:
+    """What masking alone costs."""
     rows = [
         ["ordinary text, 1 MB at once", f"{1 / cost.megabyte:.0f} MB/s"],
         ["the strings of a JSON body of 200 KB", f"{_ms(cost.body)} ms"],

@@ -17,7 +17,7 @@ from scripts.benchmarks.client import Client
 from scripts.benchmarks.masking import MaskingCost
 from scripts.benchmarks.masking_addon import mask
 from scripts.benchmarks.measure import Samples, StreamSamples, delays, quantile
-from scripts.benchmarks.payload import new_prompts, resent_conversation
+from scripts.benchmarks.payload import growing_conversation, new_prompts, resent_conversation
 from scripts.benchmarks.process import cpu_seconds, resident_megabytes, tree
 from scripts.benchmarks.systems import DIRECT, GUARD, PASSTHROUGH, ROOT
 from scripts.benchmarks.table import Results, tables
@@ -34,6 +34,15 @@ def server(module: str, *arguments: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
         finally:
             process.terminate()
+
+
+def test_a_growing_conversation_resends_all_and_adds_what_is_new() -> None:
+    first, second, third = (json.loads(body)["messages"] for body in islice(growing_conversation(10_000), 3))
+    assert (second[:1], third[:3]) == (first, second)
+    assert (len(first), len(second), len(third)) == (1, 3, 5)
+    assert all(9_000 < len(messages[-1]["content"]) <= 10_000 for messages in (first, second, third))
+    asked = [set(third[place]["content"].splitlines()[:-1]) for place in (0, 2, 4)]
+    assert sum(map(len, asked)) == len(set().union(*asked))
 
 
 def test_prompts_are_of_their_size_and_new_in_every_line() -> None:
