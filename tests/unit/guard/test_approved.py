@@ -28,13 +28,13 @@ def call(script: str, id_: str = "call-1") -> Operation:
     return Operation(OperationKind.TOOL_CALL, body, "claude")
 
 
-def command(*argv: str, cwd: str = "/work", **more: Json) -> Operation:
+def command(*argv: str, cwd: str = "/job", **more: Json) -> Operation:
     return Operation(OperationKind.COMMAND, {"path": f"/bin/{argv[0]}", "argv": [*argv], "cwd": cwd, **more})
 
 
 @pytest.fixture
 def approved() -> Approved:
-    approved = Approved(Evaluator(POLICY), "/work")
+    approved = Approved(Evaluator(POLICY), "/job")
     approved.released(call("cd app && npm publish --tag next; rm -r 'old build'"))
     return approved
 
@@ -45,9 +45,9 @@ WRAPPED = "source /tmp/snapshot.sh && eval \"cd app && npm publish --tag next; r
 @pytest.mark.parametrize(
     "executed",
     [
-        command("npm", "publish", "--tag", "next", cwd="/work/app"),
-        command("rm", "-r", "old build", cwd="/work/app"),
-        command("/usr/bin/npm", "publish", "--tag", "next", cwd="/work/app"),
+        command("npm", "publish", "--tag", "next", cwd="/job/app"),
+        command("rm", "-r", "old build", cwd="/job/app"),
+        command("/usr/bin/npm", "publish", "--tag", "next", cwd="/job/app"),
         command("bash", "-lc", "cd app && npm publish --tag next; rm -r 'old build'"),
         command("bash", "-c", WRAPPED),
         command("bash", "-c", f"odd; {WRAPPED}"),
@@ -60,20 +60,20 @@ def test_the_commands_of_a_released_call_are_released(approved: Approved, execut
 @pytest.mark.parametrize(
     "executed",
     [
-        command("npm", "publish", cwd="/work/app"),
-        command("npm", "publish", "--tag", "next", "--otp", "1", cwd="/work/app"),
-        command("npm", "publish", "--tag", "next", cwd="/work"),
+        command("npm", "publish", cwd="/job/app"),
+        command("npm", "publish", "--tag", "next", "--otp", "1", cwd="/job/app"),
+        command("npm", "publish", "--tag", "next", cwd="/job"),
         command("rm", "-r", "old build", cwd="/etc"),
-        command("rm", "-r", "old", "build", cwd="/work/app"),
-        command("sudo", "npm", "publish", "--tag", "next", cwd="/work/app"),
-        command("bash", "-c", "sudo npm publish --tag next", cwd="/work/app"),
+        command("rm", "-r", "old", "build", cwd="/job/app"),
+        command("sudo", "npm", "publish", "--tag", "next", cwd="/job/app"),
+        command("bash", "-c", "sudo npm publish --tag next", cwd="/job/app"),
         command("bash", "-c", f"{WRAPPED}; rm -r /"),
         command("bash", "-c", f"odd; strange; {WRAPPED}"),
-        command("bash", "-c", "npm publish --tag $TAG", cwd="/work/app"),
-        command("bash", "-c", "npm publish --tag next > /etc/passwd", cwd="/work/app"),
-        command("bash", "-c", "NODE_OPTIONS=--require=x npm publish --tag next", cwd="/work/app"),
-        command("bash", "-c", "cd $X; npm publish --tag next", cwd="/work/app"),
-        command("npm", "publish", "--tag", "next", cwd="/work/app", unread="too long"),
+        command("bash", "-c", "npm publish --tag $TAG", cwd="/job/app"),
+        command("bash", "-c", "npm publish --tag next > /etc/passwd", cwd="/job/app"),
+        command("bash", "-c", "NODE_OPTIONS=--require=x npm publish --tag next", cwd="/job/app"),
+        command("bash", "-c", "cd $X; npm publish --tag next", cwd="/job/app"),
+        command("npm", "publish", "--tag", "next", cwd="/job/app", unread="too long"),
     ],
 )
 def test_whatever_differs_is_not(approved: Approved, executed: Operation) -> None:
@@ -81,7 +81,7 @@ def test_whatever_differs_is_not(approved: Approved, executed: Operation) -> Non
 
 
 def test_a_release_ends_with_the_result_of_its_call(approved: Approved) -> None:
-    executed = command("npm", "publish", "--tag", "next", cwd="/work/app")
+    executed = command("npm", "publish", "--tag", "next", cwd="/job/app")
     approved.ended("call-2")
     assert approved.covers(executed)
     approved.ended("call-1")
@@ -89,6 +89,6 @@ def test_a_release_ends_with_the_result_of_its_call(approved: Approved) -> None:
 
 
 def test_a_call_without_an_id_releases_itself_only() -> None:
-    approved = Approved(Evaluator(POLICY), "/work")
+    approved = Approved(Evaluator(POLICY), "/job")
     approved.released(call("npm publish", ""))
     assert not approved.covers(command("npm", "publish"))

@@ -14,12 +14,12 @@ from ciguard.sandbox.bubblewrap import SETTINGS, arguments
 HIDDEN, READABLE, WRITABLE = Access.HIDDEN, Access.READABLE, Access.WRITABLE
 
 TREE = {
-    "/": ["/bin", "/home", "/tmp", "/work"],
+    "/": ["/bin", "/home", "/tmp", "/job"],
     "/home": ["/home/a", "/home/b"],
     "/home/a": ["/home/a/.ssh", "/home/a/tool"],
     "/home/a/.ssh": ["/home/a/.ssh/id"],
-    "/work": ["/work/repo", "/work/temp"],
-    "/work/repo": ["/work/repo/x"],
+    "/job": ["/job/repo", "/job/temp"],
+    "/job/repo": ["/job/repo/x"],
 }
 PATHS = sorted({"/", *(child for children in TREE.values() for child in children)})
 
@@ -50,20 +50,20 @@ def test_what_changes_nothing_is_left_out() -> None:
 
 
 def test_a_folder_with_something_hidden_is_granted_child_by_child() -> None:
-    found = grants({"/": READABLE, "/home/a/.ssh": HIDDEN, "/work/repo": WRITABLE}, children)
+    found = grants({"/": READABLE, "/home/a/.ssh": HIDDEN, "/job/repo": WRITABLE}, children)
     assert {(grant.path, grant.access) for grant in found} == {
         ("/bin", READABLE),
         ("/home/a/tool", READABLE),
         ("/home/b", READABLE),
         ("/tmp", READABLE),
-        ("/work", READABLE),
-        ("/work/repo", WRITABLE),
+        ("/job", READABLE),
+        ("/job/repo", WRITABLE),
     }
 
 
 def test_what_is_writable_cannot_be_narrowed_below() -> None:
-    with pytest.raises(Unenforceable, match="/work/repo/x cannot be hidden inside of /work/repo, which is writable"):
-        grants({"/": READABLE, "/work/repo": WRITABLE, "/work/repo/x": HIDDEN}, children)
+    with pytest.raises(Unenforceable, match="/job/repo/x cannot be hidden inside of /job/repo, which is writable"):
+        grants({"/": READABLE, "/job/repo": WRITABLE, "/job/repo/x": HIDDEN}, children)
 
 
 @given(st.dictionaries(st.sampled_from(PATHS), st.sampled_from(Access)), st.sampled_from([HIDDEN, READABLE]))
