@@ -27,7 +27,9 @@ from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
 from ciguard.session.pack import Scan, render
 from ciguard.session.pack_writer import write_all
 from ciguard.session.reading import DAMAGE_REMEDY, MAX_LOG_BYTES, Session
+from ciguard.session.signature import SIGNATURE
 from ciguard.session.signers import Ready, signed
+from ciguard.session.sigstore_bundle import BUNDLE
 from ciguard.session.whole_file import write_whole
 
 LOG = "events.jsonl"
@@ -143,7 +145,7 @@ def _write(directory: Path, index: bytes, manifest: dict[str, Json], signers: Se
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in list_entries(directory).files:
-            if name.startswith("."):
+            if name.startswith(".") or name in (SIGNATURE, BUNDLE):
                 os.unlink(name, dir_fd=folder)
         write_whole(folder, INDEX, index)
         for name, vouching in signed(signers, written, manifest).items():

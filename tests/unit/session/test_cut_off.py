@@ -95,6 +95,27 @@ def test_a_session_cut_off_between_its_last_event_and_its_manifest_is_sealed(tmp
     assert holds(directory)
 
 
+def test_nothing_stays_of_those_who_had_begun_to_sign(tmp_path: Path) -> None:
+    directory = sample.record(tmp_path / "session")
+    (directory / "manifest.json").unlink()
+    (directory / "manifest.sigstore.json").write_bytes(b"a bundle of another manifest")
+    (directory / ".policy.yml").write_bytes(b"half a policy")
+    seal(open_session(directory), sample.Steps(), ())
+    assert {path.name for path in directory.iterdir()}.isdisjoint(
+        {"signature.json", "manifest.sigstore.json", ".policy.yml"}
+    )
+    assert verify(directory).failure is None
+
+
+def test_a_log_that_is_damaged_in_its_middle_is_not_sealed(copied: Path) -> None:
+    log = (copied / "events.jsonl").read_bytes().splitlines(keepends=True)
+    log[3] = log[3].replace(b"allow", b"block")
+    (copied / "events.jsonl").write_bytes(b"".join(log))
+    with pytest.raises(SessionDamaged, match="cannot be sealed"):
+        sealed(copied)
+    assert (copied / "events.jsonl").read_bytes() == b"".join(log)
+
+
 @pytest.mark.parametrize("content", [b"", b"noise\n"])
 def test_a_damaged_log_is_not_sealed(copied: Path, content: bytes) -> None:
     (copied / "events.jsonl").write_bytes(content)

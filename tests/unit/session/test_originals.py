@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from ciguard.errors import SessionDamaged, UsageError
 from ciguard.inspect.placeholder import Placeholders
+from ciguard.session.canonical import canonical
 from ciguard.session.cut_off import seal
-from ciguard.session.originals import ORIGINALS, Originals, encryption, in_place, open_originals
+from ciguard.session.originals import ORIGINALS, Originals, commitment, encryption, in_place, open_originals
 from ciguard.session.reading import open_session
 from ciguard.session.signers import job_signer
 from ciguard.session.verification import verify
@@ -108,6 +111,18 @@ def forge(lines: list[bytes]) -> list[bytes]:
     return [base64.b64encode(pyrage.encrypt(content, [AUDITOR.to_public()])), *lines[1:]]
 
 
+def reseal(**changes: str) -> Callable[[list[bytes]], list[bytes]]:
+    """Seals the first original anew, for the same auditor, with changes."""
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        content = json.loads(pyrage.decrypt(base64.b64decode(lines[0]), [AUDITOR]))
+        assert changes.items() & content.items() == set()
+        sealed = pyrage.encrypt(json.dumps({**content, **changes}).encode(), [AUDITOR.to_public()])
+        return [base64.b64encode(sealed), *lines[1:]]
+
+    return change
+
+
 def break_one(lines: list[bytes]) -> list[bytes]:
     return [lines[0][:-8], *lines[1:]]
 
@@ -117,6 +132,9 @@ def break_one(lines: list[bytes]) -> list[bytes]:
     [
         (swap, "is not the value that was masked"),
         (forge, "is not the value that was masked"),
+        (reseal(value="another value"), "is not the value that was masked"),
+        (reseal(placeholder="[ciguard-masked:kind:another]"), "is not the value that was masked"),
+        (reseal(salt="00"), "is not the value that was masked"),
         (break_one, "cannot be decrypted"),
         (lambda lines: [b"?", *lines[1:]], "is not an original"),
         (lambda lines: lines[:-1], "has 2 of 3"),
@@ -130,6 +148,21 @@ def test_what_was_changed_is_found_by_opening_and_by_verifying(
     with pytest.raises(SessionDamaged, match=words):
         open_originals(open_session(copied), KEY)
     assert verify(copied).failure is not None
+
+
+def test_a_commitment_is_of_the_salt_and_the_value() -> None:
+    assert commitment(b"\x00salt", "välue") == hashlib.sha256(b"\x00salt" + "välue".encode()).hexdigest()
+
+
+def test_fewer_originals_than_events_are_found_also_in_a_forged_manifest(copied: Path) -> None:
+    kept = b"".join((copied / ORIGINALS).read_bytes().splitlines(keepends=True)[:-1])
+    (copied / ORIGINALS).write_bytes(kept)
+    manifest = json.loads((copied / "manifest.json").read_bytes())
+    manifest["originals"]["digest"] = hashlib.sha256(kept).hexdigest()
+    (copied / "manifest.json").write_bytes(canonical(manifest) + b"\n")
+    found = verify(copied).failure
+    assert found is not None
+    assert (found.number, found.detail) == (4, "sealed/originals has other originals than the log has events for")
 
 
 def test_a_missing_file_is_found(copied: Path) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from ciguard.errors import CredentialMissing
-from ciguard.session.signature import BadSignatureError, Signer, check, key_name, public_key_of
+from ciguard.session.signature import BadSignatureError, Signer, check, holds, key_name, public_key_of
 from ciguard.session.signers import job_signer, key_signer, signed
 from ciguard.session.statement import PREDICATE_TYPE, pre_authentication_encoding
 
@@ -127,6 +127,19 @@ def test_a_second_spelling_is_refused() -> None:
     content = signed([job_signer(None)], MANIFEST, {})["signature.json"]
     with pytest.raises(BadSignatureError, match="not spelt"):
         check(b" " + content)
+
+
+def test_a_short_rsa_key_vouches_for_nothing() -> None:
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    for bits, expected in ((1024, False), (2048, True)):
+        private = rsa.generate_private_key(65537, bits)
+        public = private.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        pss = padding.PSS(padding.MGF1(SHA256()), padding.PSS.DIGEST_LENGTH)
+        assert holds(public, private.sign(b"data", pss, SHA256()), b"data") is expected
 
 
 def test_every_bit_counts() -> None:

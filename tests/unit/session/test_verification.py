@@ -596,6 +596,15 @@ def test_a_session_that_was_cut_off_holds_up_to_there_and_is_incomplete(tmp_path
     )
 
 
+def test_a_session_that_ended_within_a_response_is_incomplete(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    recorder.spool().append(b"half a")
+    sample.end(recorder)
+    step = verify(tmp_path / "session").steps[3]
+    assert step.outcome is Outcome.INCOMPLETE
+    assert step.detail == "the session is incomplete: 1 responses were still being streamed"
+
+
 def test_bodies_that_no_event_names_are_counted(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     recorder.store(b"stray")
