@@ -22,7 +22,7 @@ def test_the_story_goes_as_it_should(agent: str, tmp_path: Path, claude: Path, c
     )
     assert done.returncode == 0, done.stdout + done.stderr
     _, story = done.stdout.split("What it came to")
-    assert story.count("✓") == 4
+    assert story.count("✓") == 5
     assert "ciguard-masked:github-token" in story
     assert "Traceback" not in done.stdout + done.stderr
     shutil.rmtree(tmp_path)

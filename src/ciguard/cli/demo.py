@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ciguard.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from ciguard.testing.github_forge import GitHubForge
+
+READING = 1.0
+"""Seconds in which the reviewer of the story thinks."""
 
 AGENTS = {
     "claude": ("claude", "-p", "--allowedTools", "Bash", "--"),
@@ -68,19 +76,25 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _tell(stage: Stage) -> int:
     from ciguard.testing import story
+    from ciguard.testing.github_forge import GitHubForge
     from ciguard.testing.github_job import github_job
     from ciguard.testing.issuer import Issuer
     from ciguard.testing.model import LoopbackModel
 
     heard: list[str] = []
-    _say("A stand-in model, identity issuer and GitHub job run on loopback. The guard and the agent are real.", "faint")
-    with Issuer() as issuer:
+    _say("A stand-in model, identity issuer and GitHub run on loopback. The guard and the agent are real.", "faint")
+    with Issuer() as issuer, GitHubForge() as forge:
+        forge.add_user(story.REVIEWER, role="maintain")
         async with LoopbackModel(story.script(heard), api_keys=[story.MODEL_KEY]) as model:
             story.write_workspace(stage.workspace, story.policy(model.url, issuer.url))
             with github_job(issuer, stage.job, event="workflow_dispatch") as job:
-                environ = {**os.environ, **job.environ, "MODEL_KEY": story.MODEL_KEY}
+                asking = {"GITHUB_API_URL": forge.url, "CIGUARD_GITHUB_TOKEN": forge.token}
+                environ = {**os.environ, **job.environ, **asking, "MODEL_KEY": story.MODEL_KEY}
                 _title("1", f"{stage.agent} gets a task, in a repository where somebody left a token in a log")
+                reviewing = asyncio.create_task(_review(forge, stage))
                 task = await _run(stage, story.TASK, stage.task, environ)
+                reviewing.cancel()
+                await asyncio.gather(reviewing, return_exceptions=True)
                 _title("2", f"{stage.agent} gets a hostile prompt")
                 probe = await _run(stage, story.PROBE, stage.probe, environ)
             trusted = ["--issuer", issuer.url, "--jwks", str(stage.keys)]
@@ -96,6 +110,7 @@ async def _tell(stage: Stage) -> int:
     outcomes = (
         ("the token in the log", not leaked and bool(told), f"the model read: {told}"),
         ("the remote script", not task and repaired, "was blocked, and the agent finished another way"),
+        ("the deployment", _released(stage.task) == 1 and story.deployed(stage.workspace), "waited for a reviewer"),
         ("the hostile prompt", bool(probe) and _blocked(stage.probe) == 1, "was refused, and the agent said why"),
         ("the record", verified, "is signed by the job, and verifies"),
     )
@@ -126,6 +141,23 @@ async def _run(stage: Stage, prompt: str, directory: Path, environ: Mapping[str,
     return await process.wait()
 
 
+async def _review(forge: GitHubForge, stage: Stage) -> None:
+    """A reviewer reads what the guard asks and approves it, if nothing was done before."""
+    from ciguard.testing import story
+    from ciguard.testing.github_forge.state import ACTIONS_BOT
+
+    while True:
+        for asking in forge.written_by(ACTIONS_BOT):
+            if (line := re.search(r"/ciguard approve \S+", asking.body)) and not story.deployed(stage.workspace):
+                wanted = asking.body.partition("What the agent wants")[2].partition("```text\n")[2].partition("\n")[0]
+                _say(f"┃ ciguard asks in issue #{asking.issue}: may the agent run `{wanted}`?", "strong")
+                await asyncio.sleep(READING)
+                _say(f"┃ @{story.REVIEWER} comments: {line[0]}", "strong")
+                forge.comment(asking.issue, story.REVIEWER, line[0])
+                return
+        await asyncio.sleep(0.1)
+
+
 async def _verify(stage: Stage, trusted: Sequence[str]) -> bool:
     options = [*trusted, "--repository", "acme/shop"]
     process = await asyncio.create_subprocess_exec(*CIGUARD, "session", "verify", *options, str(stage.task))
@@ -133,18 +165,23 @@ async def _verify(stage: Stage, trusted: Sequence[str]) -> bool:
 
 
 def _blocked(directory: Path) -> int:
+    operations = (event for event in _events(directory) if event["type"] == "operation")
+    return sum(event["operation"] == "prompt" and event["decision"]["action"] == "block" for event in operations)
+
+
+def _released(directory: Path) -> int:
+    return sum(event["type"] == "verdict" and event["outcome"] == "released" for event in _events(directory))
+
+
+def _events(directory: Path) -> Sequence[Mapping[str, Any]]:
     from ciguard.session.reading import open_session
 
-    if not directory.is_dir():
-        return 0
-    events = open_session(directory).events
-    prompts = (event for event in events if event["type"] == "operation" and event["operation"] == "prompt")
-    return sum(event["decision"]["action"] == "block" for event in prompts)
+    return open_session(directory).events if directory.is_dir() else []
 
 
 async def _show(directory: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(*CIGUARD, "session", "show", "--only", "calls,masked,blocked", str(directory))
+        *(*CIGUARD, "session", "show", "--only", "calls,masked,held,blocked", str(directory))
     )
     await process.wait()
 

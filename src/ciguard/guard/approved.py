@@ -77,11 +77,21 @@ def _step(command: Command, start: str) -> Step:
 def _only_starts_others(command: Command) -> bool:
     """Whether all that ``command`` does is to start commands that the analysis found in its script."""
     words = [word.text for word in command.arguments]
-    if command.redirections or command.assignments or not all(word.literal for word in command.words):
+    if not _reads_nothing(command) or command.assignments or not all(word.literal for word in command.words):
         return False
     if command.program == "eval":
         return True
     return command.program in _SHELLS and len(words) == 2 and _RUNS_SCRIPT.fullmatch(words[0]) is not None
+
+
+def _reads_nothing(command: Command) -> bool:
+    """Whether nothing but an empty input is opened for ``command``: so Claude Code runs its scripts."""
+    from ciguard.inspect.shell.command import Access
+
+    return all(
+        one.access is Access.READ and one.target.literal and one.target.text == "/dev/null"
+        for one in command.redirections
+    )
 
 
 def _text(value: object) -> str:

@@ -51,6 +51,7 @@ WRAPPED = "source /tmp/snapshot.sh && eval \"cd app && npm publish --tag next; r
         command("bash", "-lc", "cd app && npm publish --tag next; rm -r 'old build'"),
         command("bash", "-c", WRAPPED),
         command("bash", "-c", f"odd; {WRAPPED}"),
+        command("bash", "-c", WRAPPED.replace(" && pwd", " < /dev/null && pwd")),
     ],
 )
 def test_the_commands_of_a_released_call_are_released(approved: Approved, executed: Operation) -> None:
@@ -68,6 +69,8 @@ def test_the_commands_of_a_released_call_are_released(approved: Approved, execut
         command("sudo", "npm", "publish", "--tag", "next", cwd="/job/app"),
         command("bash", "-c", "sudo npm publish --tag next", cwd="/job/app"),
         command("bash", "-c", f"{WRAPPED}; rm -r /"),
+        command("bash", "-c", WRAPPED.replace(" && pwd", " < answers && pwd")),
+        command("bash", "-c", WRAPPED.replace(" && pwd", " > /dev/null && pwd")),
         command("bash", "-c", f"odd; strange; {WRAPPED}"),
         command("bash", "-c", "npm publish --tag $TAG", cwd="/job/app"),
         command("bash", "-c", "npm publish --tag next > /etc/passwd", cwd="/job/app"),
