@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs workflows that use the action in ``action``; what a run leaves behind is under ``scratch``."""
+    """Runs workflows that use the action in ``action``; what a run leaves behind is under ``scratch``.
+
+    ``addresses`` are variables of the runner that say where the forge is.
+    """
 
     action: Path
     cache: Path
     scratch: Path
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, workspace: Path, event: str, payload: Mapping[str, Any], variables: Mapping[str, str]) -> Finished:
         """Run the workflow of ``workspace``, a git repository, for ``event``; ``variables`` are the job's own."""
@@ -71,6 +75,8 @@ class Runner:
             *("--artifact-server-port", str(free_port())),
             "--no-cache-server",
         ]
+        for name, address in self.addresses.items():
+            command += ["--env", f"{name}={address}"]
         for name, folder in self.local_actions().items():
             command += ["--local-repository", f"{name}={folder}"]
         finished = subprocess.run(

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciguard.codecs.answer import CallItem, Item, TextItem
+from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, TextItem
 from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.error import WireError
 from ciguard.testing.model import Block, Call, Text, Thinking
 from scripts.rule_files import formats
 from tests.unit.codecs.driving import (
+    ANTHROPIC,
     APIS,
+    CHAT,
     KNOWN,
     NOTE,
+    RESPONSES,
     SECRET,
     Api,
+    Outcome,
     Upstream,
     allow_all,
     bash,
     feed,
     masked,
+    masker,
     pieces_of,
+    refuse_bad,
     streamed,
     view,
     whole,
@@ -290,3 +297,55 @@ def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
     for secret in (SECRET, KNOWN):
         assert secret.encode() not in outcome.raw
         assert secret.encode() not in expected.raw
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+def test_signs_of_life_say_nothing(api: Api) -> None:
+    turn = [Text("I look. " * 20), bash("ls"), bash("pwd")]
+    upstream = Upstream(api, [turn])
+    stream = api.codec.stream(masker(), TextRelease.AS_IT_COMES)
+    outcome, signs = Outcome(b""), 0
+    for piece in pieces_of(upstream.ask(api.request(stream=True), stream=True), 100):
+        for item in stream.feed(piece):
+            allow_all(item)
+        if (data := stream.take()) and not stream.ended:
+            sign = stream.sign_of_life()
+            assert sign.endswith(b"\n\n")
+            signs += 1
+            # The strict reader of this API's streams knows chunks of an answer only.
+            data += b"" if api.name == "gemini" else sign
+        outcome.raw += data
+    assert signs > 5
+    assert view(api, outcome, stream=True) == view(api, whole(api, [turn], allow_all), stream=False)
+
+
+@pytest.mark.parametrize("api", [ANTHROPIC, CHAT, RESPONSES], ids=lambda api: api.name)
+def test_calls_may_be_settled_later_and_in_any_order(api: Api) -> None:
+    turn = [Text("I look."), bash("first"), bash("rm second"), bash("third")]
+    upstream = Upstream(api, [turn])
+    stream = api.codec.stream(masker(), TextRelease.AS_IT_COMES)
+    outcome, left = Outcome(b""), list[CallItem]()
+    for item in stream.feed(upstream.ask(api.request(stream=True), stream=True)):
+        if isinstance(item, CallItem):
+            left.append(item)
+        elif item is SETTLE_ALL:
+            outcome.raw += stream.take()
+            assert not re.search(b'"(tool_use|tool_calls|function_call)"', outcome.raw)
+            assert len(left) == 3
+            for call in reversed(left):
+                refuse_bad(call)
+        else:
+            outcome.items.append(item)
+    stream.close()
+    outcome.raw += stream.take()
+    made = [value for kind, value in view(api, outcome, stream=True) if kind == "call"]
+    assert made == [("Bash", {"command": "first"}), ("Bash", {"command": "third"})]
+    assert [call.input for call in stream.tally.refused] == [{"command": "rm second"}]
+
+
+def test_a_call_that_is_left_undecided_ends_the_answer() -> None:
+    stream = ANTHROPIC.codec.stream(masker(), TextRelease.AS_IT_COMES)
+    answer = Upstream(ANTHROPIC, [[bash("first")]]).ask(ANTHROPIC.request(stream=True), stream=True)
+    with pytest.raises(WireError, match="left undecided"):
+        list(stream.feed(answer))
+    assert b"first" not in stream.take()
