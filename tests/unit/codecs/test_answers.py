@@ -301,7 +301,7 @@ def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
 def test_signs_of_life_say_nothing(api: Api) -> None:
-    turn = [Text("I look. " * 20), bash("ls"), bash("pwd")]
+    turn: list[Block] = [Text("I look. " * 20), bash("ls"), bash("pwd")]
     upstream = Upstream(api, [turn])
     stream = api.codec.stream(masker(), TextRelease.AS_IT_COMES)
     outcome, signs = Outcome(b""), 0
@@ -321,7 +321,7 @@ def test_signs_of_life_say_nothing(api: Api) -> None:
 
 @pytest.mark.parametrize("api", [ANTHROPIC, CHAT, RESPONSES], ids=lambda api: api.name)
 def test_calls_may_be_settled_later_and_in_any_order(api: Api) -> None:
-    turn = [Text("I look."), bash("first"), bash("rm second"), bash("third")]
+    turn: list[Block] = [Text("I look."), bash("first"), bash("rm second"), bash("third")]
     upstream = Upstream(api, [turn])
     stream = api.codec.stream(masker(), TextRelease.AS_IT_COMES)
     outcome, left = Outcome(b""), list[CallItem]()
