@@ -1,0 +1,178 @@
+"""The GitLab component: its definition, its documentation, and its shell scripts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[3]
+GUIDE = (ROOT / "docs/gitlab.md").read_text(encoding="utf-8")
+SPEC, JOBS = YAML(typ="safe", pure=True).load_all((ROOT / "templates/agent.yml").read_text(encoding="utf-8"))
+INPUTS: dict[str, Any] = SPEC["spec"]["inputs"]
+JOB: dict[str, Any] = next(iter(JOBS.values()))
+ACTION = YAML(typ="safe", pure=True).load((ROOT / "action.yml").read_text(encoding="utf-8"))
+
+
+def table(heading: str) -> dict[str, tuple[str, ...]]:
+    """The rows of the guide's table under ``heading``: the first column, and the other columns."""
+    section = GUIDE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return {name.strip("`"): tuple(cells) for name, *cells in rows[2:]}
+
+
+def test_the_guide_lists_every_input_with_its_default_and_meaning() -> None:
+    expected = {}
+    for name, facts in INPUTS.items():
+        default = facts.get("default", "(required)")
+        shown = "`[{when: on_success}]`" if isinstance(default, list) else f"`{default}`" if default else ""
+        expected[name] = ("(required)" if default == "(required)" else shown, facts["description"])
+    assert table("Inputs") == expected
+
+
+def test_every_input_of_the_action_has_its_row() -> None:
+    rows = table("GitHub and GitLab side by side")
+    assert list(rows) == list(ACTION["inputs"])
+    named = {cell.strip("`") for (cell,) in rows.values() if cell.startswith("`") and " " not in cell}
+    assert named <= set(INPUTS)
+
+
+def test_what_both_have_by_the_same_name_has_the_same_default() -> None:
+    both = set(INPUTS) & set(ACTION["inputs"]) - {"artifact-name"}
+    assert both == {"policy", "working-directory", "base-ref", "python"}
+    assert {name: INPUTS[name]["default"] for name in both} == {
+        name: ACTION["inputs"][name]["default"] for name in both
+    }
+
+
+def test_every_input_is_typed_described_and_used() -> None:
+    used = re.findall(r"\$\[\[ inputs\.([a-z-]+) \]\]", str(JOBS))
+    assert sorted(used) == sorted(INPUTS)
+    assert all({"type", "description"} <= set(facts) for facts in INPUTS.values())
+
+
+def test_no_input_but_the_script_is_spliced_into_a_command() -> None:
+    commands = [*JOB["before_script"], *JOB["script"], *JOB["after_script"]]
+    assert [command for command in commands if "$[[" in command] == ["$[[ inputs.script ]]"]
+
+
+def test_the_record_is_kept_whatever_happens() -> None:
+    assert JOB["artifacts"]["when"] == "always"
+    assert JOB["artifacts"]["paths"] == ["ciguard-session/", "ciguard-report.html"]
+
+
+def bash(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A job's part, as the runner's bash runs it."""
+    return subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "GITLAB_CI": "true", "CI_PROJECT_DIR": str(folder / "shop"), **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("commit", ["", "main", "1.0.0", "$[[ component.sha ]]", "0" * 39, f"--upload-pack={'0' * 40}"])
+def test_nothing_is_fetched_without_the_exact_commit(tmp_path: Path, commit: str) -> None:
+    done = bash(JOB["before_script"][0], tmp_path, CIGUARD_COMMIT=commit, CI_JOB_ID="1")
+    assert done.returncode == 1
+    assert "error: GitLab does not say which commit the component is at\nhelp: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commit_that_cannot_be_fetched_is_said(tmp_path: Path) -> None:
+    done = bash(
+        JOB["before_script"][0],
+        tmp_path,
+        CIGUARD_COMMIT="0" * 40,
+        CIGUARD_COMPONENT="gitlab.example.com/acme/tools/ciguard/agent@1",
+        CI_SERVER_URL=f"file://{tmp_path}",
+        CI_JOB_ID="1",
+        CI_JOB_TOKEN="job-token",
+    )
+    assert done.returncode == 1
+    assert f"commit {'0' * 40} of acme/tools/ciguard cannot be fetched" in done.stderr
+    assert "job-token" not in done.stdout + done.stderr
+
+
+def scripted(*commands: str) -> str:
+    """The script of the job with ``commands``, each printed before it runs, as the runner does it."""
+    lines = [line for entry in JOB["script"] for line in (commands if "inputs.script" in entry else [entry])]
+    printed = [part for line in lines for part in (f"echo '$ {line}'" if "'" not in line else ":", line)]
+    return "\n".join(printed)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where the guard would be installed; it prints the command that it is to run, and runs it."""
+    python = tmp_path / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/bash\necho "guard $*" | head -1\nwhile [[ $1 != -- ]]; do shift; done; shift\nexec "$@"\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / "source").symlink_to(ROOT)
+    (tmp_path / "shop/deep").mkdir(parents=True)
+    return tmp_path
+
+
+VARIABLES = {"CIGUARD_POLICY": ".ciguard.yml", "CIGUARD_WORKING_DIRECTORY": ".", "CIGUARD_BASE_REF": ""}
+
+
+def test_the_script_runs_behind_the_guard_only(home: Path) -> None:
+    script = scripted('echo "in $PPID" "it\\\'s"', "false | true", "touch never")
+    done = bash(script, home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    lines = done.stdout.splitlines()
+    guard = next(number for number, line in enumerate(lines) if line.startswith("guard "))
+    assert [line for line in lines[:guard] if line.startswith("in ")] == []
+    assert sum(line.startswith("in ") for line in lines) == 1
+    assert done.returncode == 1
+    assert not (home / "shop/never").exists()
+    assert f"--session-dir {home}/shop/shop/ciguard-session --" in lines[guard]
+
+
+def test_the_status_is_the_scripts(home: Path) -> None:
+    assert bash(scripted("exit 42"), home / "shop", CIGUARD_HOME=str(home), **VARIABLES).returncode == 42
+    assert bash(scripted("true"), home / "shop", CIGUARD_HOME=str(home), **VARIABLES).returncode == 0
+
+
+def test_directory_and_base_reach_the_guard(home: Path) -> None:
+    variables = VARIABLES | {"CIGUARD_WORKING_DIRECTORY": "deep", "CIGUARD_BASE_REF": "main"}
+    done = bash(scripted("pwd"), home / "shop", CIGUARD_HOME=str(home), **variables)
+    assert f"{home}/shop/deep" in done.stdout.splitlines()
+    assert "--base-ref main --" in done.stdout
+
+
+def test_an_empty_script_is_an_error(home: Path) -> None:
+    done = bash(scripted(), home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    assert done.returncode == 1
+    assert "error: The input 'script' has no commands\nhelp: " in done.stderr
+    assert "\nguard " not in done.stdout
+
+
+def test_a_python_that_is_too_old_is_said(home: Path) -> None:
+    old = home / "old"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    done = bash(f"bash {ROOT}/gitlab/install.sh", home, CIGUARD_HOME=str(home), CIGUARD_PYTHON=str(old))
+    assert (done.returncode, "is not Python 3.11 or later" in done.stderr) == (1, True)
+
+
+def test_there_is_nothing_to_finish_before_a_session(home: Path) -> None:
+    for script in (f"bash {ROOT}/gitlab/finish.sh", JOB["after_script"][0]):
+        done = bash(script, home, CI_JOB_ID="1")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_guard_is_removed_when_its_work_is_done(home: Path) -> None:
+    of_job = home / "shop.tmp/ciguard-1/source/gitlab"
+    of_job.mkdir(parents=True)
+    (of_job / "finish.sh").write_text("echo finished")
+    assert bash(JOB["after_script"][0], home, CI_JOB_ID="1").stdout == "finished\n"
+    assert list((home / "shop.tmp").iterdir()) == []
