@@ -349,3 +349,21 @@ def test_a_call_that_is_left_undecided_ends_the_answer() -> None:
     with pytest.raises(WireError, match="left undecided"):
         list(stream.feed(answer))
     assert b"first" not in stream.take()
+
+
+@pytest.mark.parametrize("api", [ANTHROPIC, CHAT, RESPONSES], ids=lambda api: api.name)
+def test_an_answer_whose_calls_are_all_refused_late_is_continued(api: Api) -> None:
+    left: list[Item] = []
+
+    def late(item: Item) -> None:
+        if item is SETTLE_ALL:
+            for one in left:
+                refuse_bad(one)
+        else:
+            left.append(item)
+
+    turns: list[list[Block]] = [[bash("rm one"), bash("rm two")], [Text("Then not.")]]
+    outcome = streamed(api, turns, late)
+    # The strict readers bear one end only, and no call.
+    assert view(api, outcome, stream=True) == view(api, streamed(api, turns), stream=True)
+    assert len(outcome.requests) == 2
