@@ -10,11 +10,13 @@ error, because the guard and the upstream must see the same request.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NoReturn
 
 import msgspec
@@ -31,12 +33,17 @@ _split_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder()
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, dict=True):
     """One piece of a body: ``label`` is its top-level key, ``raw`` its JSON bytes; ``item`` marks list items."""
 
     label: str
     raw: bytes
     item: bool = False
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The SHA-256 of ``raw``."""
+        return hashlib.sha256(self.raw).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ def split(raw: bytes, listed: str) -> Document:
     return _document(raw, listed, pieces, None if entries is None else [bytes(entry) for entry in entries])
 
 
-_BEFORE_VALUE = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
+BEFORE_VALUE = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
 _AFTER_VALUES = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*")
 
 
@@ -92,7 +99,7 @@ def _is_all(raw: bytes, values: Iterable[bytes]) -> bool:
     """Whether the object ``raw``, known to be JSON, has ``values`` one after the other and no others."""
     place = 0
     for value in values:
-        before = _BEFORE_VALUE.match(raw, place)
+        before = BEFORE_VALUE.match(raw, place)
         if before is None or not raw.startswith(value, before.end()):
             return False
         place = before.end() + len(value)

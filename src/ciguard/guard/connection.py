@@ -8,9 +8,11 @@ from urllib.parse import parse_qsl
 
 from ciguard.codecs.anthropic import Anthropic
 from ciguard.codecs.codec import Codec, Endpoint
+from ciguard.codecs.document import Document
 from ciguard.codecs.gemini import Gemini
 from ciguard.codecs.openai_chat import OpenAIChat
 from ciguard.codecs.openai_responses import OpenAIResponses
+from ciguard.codecs.rereading import Rereader
 from ciguard.policy.models import Connection, ConnectionType
 
 CODECS: dict[ConnectionType, tuple[Codec, ...]] = {
@@ -29,11 +31,16 @@ class OpenConnection:
     credential: str = field(repr=False)
     requests: int = 0
     output_tokens: int = 0
+    _rereaders: dict[str, Rereader] = field(default_factory=dict, repr=False)
 
     @property
     def codecs(self) -> tuple[Codec, ...]:
         """The codecs of its type; the first one speaks for errors that belong to no endpoint."""
         return CODECS[self.declared.type]
+
+    def read(self, body: bytes, listed: str) -> Document:
+        """The parts of a request's body; see :class:`~ciguard.codecs.rereading.Rereader`."""
+        return self._rereaders.setdefault(listed, Rereader(listed)).split(body)
 
     def exhausted(self) -> str:
         """Which limit is used up, in words; empty when none is."""

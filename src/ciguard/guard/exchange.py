@@ -22,7 +22,7 @@ from aiohttp import web
 
 from ciguard.codecs.answer import Tally, TextItem, masked_value, object_of
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
-from ciguard.codecs.document import Document, dump, parse, split
+from ciguard.codecs.document import Document, dump, parse
 from ciguard.codecs.error import WireError
 from ciguard.errors import CiguardError
 from ciguard.guard.body import BodyError, read_body
@@ -225,7 +225,7 @@ class Exchange:
     async def _document(self) -> Document:
         try:
             body = await read_body(self._request, self._connection.declared.limits.request_bytes)
-            return split(body, self._route.codec.listed)
+            return self._connection.read(body, self._route.codec.listed)
         except BodyError as error:
             raise TurnedAway(error.status, str(error)) from None
         except WireError as error:

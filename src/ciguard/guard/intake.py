@@ -326,7 +326,7 @@ def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
 
 
 def _key(codec: Codec, connection: str, part: Part) -> PartKey:
-    return connection, type(codec).__name__, part.label, part.item, hashlib.sha256(part.raw).digest()
+    return connection, type(codec).__name__, part.label, part.item, part.digest
 
 
 def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:

@@ -1,0 +1,121 @@
+"""Reading request bodies of which most was read before.
+
+An agent resends its whole conversation with every request and adds to its end. What a body has in common with an
+earlier one, from the first byte on, is JSON that was read already: the items of the conversation that end within it are
+taken over as they are, and only what follows is read, as if those items had never been there. The outcome is that of
+:func:`ciguard.codecs.document.split`: the same parts, byte for byte, and the same bodies refused.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import deque
+from dataclasses import dataclass
+
+from ciguard.codecs.document import BEFORE_VALUE, Document, Part, split
+
+KEPT = 4
+"""Earlier bodies that a new one is compared with: an agent may lead several conversations at the same time."""
+
+LONGEST_KEPT = 8 * 1024 * 1024
+"""Bytes of a body that is kept."""
+
+_BETWEEN = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*(?=[^ \t\n\r\],])")
+_SPACE = re.compile(rb"[ \t\n\r,]*")
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A body that was read: where its list begins (behind the bracket), where each item ends, and the parts before."""
+
+    document: Document
+    begin: int
+    ends: tuple[int, ...]
+    before: int
+
+
+class Rereader:
+    """Reads the bodies of one connection; ``listed`` is the key of the conversation."""
+
+    def __init__(self, listed: str) -> None:
+        self._listed = listed
+        self._kept: deque[_Read] = deque(maxlen=KEPT)
+
+    def split(self, raw: bytes) -> Document:
+        """See :func:`ciguard.codecs.document.split`."""
+        read = self._resumed(raw)
+        if read is None:
+            document = split(raw, self._listed)
+            read = _read(raw, document)
+        else:
+            document = read.document
+        if read is not None and len(raw) <= LONGEST_KEPT:
+            self._kept.appendleft(read)
+        return document
+
+    def _resumed(self, raw: bytes) -> _Read | None:
+        """``raw`` read from where it differs from an earlier body; None when there is too little in common."""
+        best, most = None, 1
+        for read in self._kept:
+            # What ends an item must be common too: 1 is the beginning of 12. The last one in common is read once more,
+            # so that an item follows those that are taken over, as one followed them before.
+            items = bisect_left(read.ends, _common(read.document.raw, raw)) - 1
+            if items >= most:
+                best, most = read, items
+        between = None if best is None else _BETWEEN.match(raw, best.ends[most - 1])
+        if best is None or between is None:
+            return None
+        rest = split(raw[: best.begin] + raw[between.end() :], self._listed)
+        old, new = best.document.parts, rest.parts
+        parts = (*old[: best.before + most], *new[best.before :])
+        ends = _ends(raw, between.end(), [part.raw for part in new[best.before :] if part.item])
+        return _Read(Document(raw, parts), best.begin, (*best.ends[:most], *ends), best.before)
+
+
+def _read(raw: bytes, document: Document) -> _Read | None:
+    """Where the items of ``document`` are; None when it has none."""
+    items = [part.raw for part in document.parts if part.item]
+    if not items:
+        return None
+    before = next(place for place, part in enumerate(document.parts) if part.item)
+    begin = _list_begin(raw, document.parts[:before])
+    return None if begin is None else _Read(document, begin, tuple(_ends(raw, begin, items)), before)
+
+
+def _list_begin(raw: bytes, before: tuple[Part, ...]) -> int | None:
+    """The index behind the bracket that opens the list; None where it is not behind the values ``before``."""
+    place = 0
+    for value in (*(part.raw for part in before), b"["):
+        name = BEFORE_VALUE.match(raw, place)
+        if name is None or not raw.startswith(value, name.end()):
+            return None
+        place = name.end() + len(value)
+    return place
+
+
+def _ends(raw: bytes, place: int, items: list[bytes]) -> list[int]:
+    """Where each of ``items``, which stand one after the other from ``place`` on, ends in ``raw``."""
+    ends: list[int] = []
+    for item in items:
+        between = _SPACE.match(raw, place)
+        place = (between.end() if between else place) + len(item)
+        ends.append(place)
+    return ends
+
+
+def _common(left: bytes, right: bytes) -> int:
+    """How many bytes both begin with."""
+    length = min(len(left), len(right))
+    start = 0
+    while start < length and left[start : start + _CHUNK] == right[start : start + _CHUNK]:
+        start += _CHUNK
+    low, high = min(start, length), min(start + _CHUNK, length)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ciguard.codecs import rereading
+from ciguard.codecs.document import Document, split
+from ciguard.codecs.error import WireError
+from ciguard.codecs.rereading import Rereader
+
+
+def outcome(read: Callable[[], Document]) -> tuple[object, ...]:
+    try:
+        document = read()
+    except WireError:
+        return ("refused",)
+    return document.raw, [(part.label, part.raw, part.item) for part in document.parts]
+
+
+def alike(rereader: Rereader, raw: bytes) -> None:
+    assert outcome(lambda: rereader.split(raw)) == outcome(lambda: split(raw, "messages"))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-20, 200) | st.text('a"\\{}[],: \ud83d', max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "messages", "b"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+SPACES = st.sampled_from(["", " ", "\n\t"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> list[bytes]:
+    """What an agent, or somebody who is after the guard, may send one after the other."""
+    items = draw(st.lists(JSON, max_size=6))
+    before = draw(st.dictionaries(st.sampled_from(["model", "x"]), JSON, max_size=2))
+    after = draw(st.dictionaries(st.sampled_from(["y", "tools"]), JSON, max_size=2))
+    made = []
+    for _ in range(draw(st.integers(1, 5))):
+        space = draw(SPACES)
+        text = json.dumps({**before, "messages": items, **after}, ensure_ascii=draw(st.booleans()))
+        made.append(text.replace(", ", f",{space}").encode("utf-8", "surrogatepass"))
+        match draw(st.integers(0, 5)):
+            case 0 | 1 | 2:
+                items = [*items, draw(JSON)]
+            case 3:
+                items = items[: draw(st.integers(0, len(items)))]
+            case 4:
+                items = [*items[:1], draw(JSON), *items[2:]]
+            case _:
+                after = {"z": draw(JSON)}
+    return made
+
+
+@settings(max_examples=400)
+@given(bodies())
+def test_a_body_is_read_as_if_none_had_been_before(made: list[bytes]) -> None:
+    rereader = Rereader("messages")
+    for raw in made:
+        alike(rereader, raw)
+
+
+@settings(max_examples=400)
+@given(bodies(), st.data())
+def test_a_body_that_was_changed_anywhere_is_read_or_refused_alike(made: list[bytes], data: st.DataObject) -> None:
+    rereader = Rereader("messages")
+    for raw in made:
+        alike(rereader, raw)
+    place = data.draw(st.integers(0, len(made[-1])))
+    cut = data.draw(st.integers(0, 3))
+    more = data.draw(
+        st.sampled_from([b"", b",", b"]", b"}", b'"', b"[", b"1", b" ", b'"messages":[],', b"\xff", b"\\"])
+    )
+    alike(rereader, made[-1][:place] + more + made[-1][place + cut :])
+
+
+FIRST = b'{"model":"m","messages":[1,{"a":1},"x"],"y":2}'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"m","messages":[12,{"a":1},"x"],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1},"x",],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1},,"x"],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1} "x"],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1},"x"],"y":2,"messages":[]}',
+        b'{"model":"m","messages":[1,{"a":1},"x"],"model":2}',
+        b'{"model":"m","messages":[1,{"a":1},"x"]],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1},"x"',
+        b'{"model":"m","messages":[1,{"a":1},\xff],"y":2}',
+        b'{"model":"m","messages":[1,{"a":1},"\\ud83d"],"y":2}',
+        b'{"model":"m","messages":[1]}',
+        b'{"model":"m","messages":[]}',
+        b'{"model":"m","messages":1}',
+        b'{"messages":[1,{"a":1},"x"],"y":2}',
+    ],
+)
+def test_what_is_easily_misread(raw: bytes) -> None:
+    rereader = Rereader("messages")
+    alike(rereader, FIRST)
+    alike(rereader, raw)
+    alike(rereader, FIRST)
+
+
+def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counting(raw: bytes, listed: str) -> Document:
+        read.append(len(raw))
+        return split(raw, listed)
+
+    monkeypatch.setattr(rereading, "split", counting)
+    rereader = Rereader("messages")
+    messages: list[Any] = []
+    for turn in range(50):
+        messages.append({"role": "user", "content": f"{turn}" * 1000})
+        raw = json.dumps({"model": "m", "messages": messages}).encode()
+        document = rereader.split(raw)
+        assert document == split(raw, "messages")
+        assert turn < 2 or document.parts[1] is rereader.split(raw).parts[1]
+    assert max(read) < 8000
+
+
+def test_a_body_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rereading, "LONGEST_KEPT", 10)
+    rereader = Rereader("messages")
+    alike(rereader, FIRST)
+    assert not rereader._kept
+
+
+@given(st.binary(max_size=20), st.binary(max_size=10), st.binary(max_size=10))
+@example(b"a" * 70_000, b"b", b"")
+def test_what_two_have_in_common(start: bytes, left: bytes, right: bytes) -> None:
+    common = rereading._common(start + left, start + right)
+    assert (start + left)[:common] == (start + right)[:common]
+    assert (start + left)[common : common + 1] != (start + right)[common : common + 1] or common == min(
+        len(start + left), len(start + right)
+    )
