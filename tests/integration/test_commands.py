@@ -218,7 +218,9 @@ async def test_when_the_log_cannot_be_written_nothing_runs_and_the_agent_ends(
     folder: Path, level: IsolationLevel
 ) -> None:
     """A limit on the size of files stands for a full disk."""
-    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))"
+    # Python would leave compiled modules cut at that size, and fail on them ever after.
+    whole = "import resource, sys; sys.dont_write_bytecode = True"
+    full = f"{whole}; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))"
     script = "i=0; while [ $i -lt 3000 ]; do /bin/echo $i; i=$((i+1)); done; echo > reached"
     async with job(folder, more=RULES.format(level=level)):
         ran = await run(folder, ["sh", "-c", script], code=full)
