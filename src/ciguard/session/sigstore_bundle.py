@@ -91,7 +91,7 @@ def _instance(trust_config: str, *, offline: bool) -> ClientTrustConfig:
     except ImportError:
         raise UsageError(
             "Sigstore needs packages that are not installed",
-            "install the extra: pip install 'ciguard[sigstore]'; or let the action attest the session (attest: true)",
+            "install the extra: pip install 'ciguard[sigstore]'",
         ) from None
     try:
         if trust_config:
