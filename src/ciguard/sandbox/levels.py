@@ -25,6 +25,10 @@ CAP_SETUID, CAP_SYS_ADMIN = 7, 21
 UNSEEN_COMMANDS = "Commands that a script runs are not seen one by one."
 OPEN_NETWORK = "The agent's network is open: it can reach other hosts without the guard."
 READS_ON = "The agent can read what the job can, except for the usual places of secrets."
+OWNERS_FILES = (
+    "The agent can read and write all that the workspace's owner can, "
+    "the usual places of secrets and files of later steps included."
+)
 KEEPS_GROUPS = "The agent keeps the job's supplementary groups: only root could take them away."
 SAME_USER = "The agent runs as the same user as the guard and could read its memory."
 OTHER_USER_PROCESSES = "The agent sees the names and arguments of the machine's processes."
@@ -212,7 +216,7 @@ def _user(wanted: Wanted) -> Way:
     confinement = Confinement(
         uid=user[0], gid=user[1], limits=_resources(wanted.limits), watched=_watched(wanted.limits)
     )
-    limits = (OPEN_NETWORK, OTHER_USER_PROCESSES, READS_ON, PUT_BACK, UNSEEN_COMMANDS)
+    limits = (OPEN_NETWORK, OTHER_USER_PROCESSES, OWNERS_FILES, PUT_BACK, UNSEEN_COMMANDS)
     temporary = str(wanted.request.scratch / "tmp")
     return Way(IsolationLevel.USER, "as root", "run the guard as root", [], confinement, limits, temporary)
 

@@ -156,11 +156,13 @@ class Machine:
 
 def offered(host: Host) -> list[str]:
     """The levels that this machine offers to ``host``, as it is told by ``ciguard doctor``."""
-    with _place(host) as folder:
+    with place(host) as folder:
+        if host.uid != os.getuid():
+            os.chown(folder, host.uid, host.uid)
         told = subprocess.run(
             [*host.prefix, interpreter(host), "-m", "ciguard", "doctor", "--json"],
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": os.pathsep.join(_modules())},
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": os.pathsep.join(modules())},
             capture_output=True,
             text=True,
             check=True,
@@ -174,12 +176,12 @@ def offered(host: Host) -> list[str]:
 
 def besieged(host: Host, level: str) -> Fought:
     """Run the attacker behind the guard at ``level`` as ``host``."""
-    with _place(host) as folder:
+    with place(host) as folder:
         return _fight(host, level, folder)
 
 
 @contextmanager
-def _place(host: Host) -> Iterator[Path]:
+def place(host: Host) -> Iterator[Path]:
     """A folder of the job's user, which others can enter."""
     folder = Path(tempfile.mkdtemp(prefix="ciguard-siege-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -224,7 +226,7 @@ def _fight(host: Host, level: str, folder: Path) -> Fought:
         "RUNNER_TEMP": str(temp),
         "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{machine.tcp}",
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "token-of-the-job-1234",
-        "PYTHONPATH": os.pathsep.join(_modules()),
+        "PYTHONPATH": os.pathsep.join(modules()),
     }
     victim = subprocess.Popen(
         [*host.prefix, "sh", "-c", "echo; exec sleep 300"],
@@ -295,7 +297,7 @@ def interpreter(host: Host) -> str:
     return found
 
 
-def _modules() -> Sequence[str]:
+def modules() -> Sequence[str]:
     """Where ciguard and what it needs are, for a Python that is not of the tests' environment."""
     import pydantic
 
@@ -303,4 +305,4 @@ def _modules() -> Sequence[str]:
 
 
 def _open_to_all(path: Path) -> bool:
-    return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
+    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
