@@ -42,6 +42,7 @@ async def test_a_plain_agent_works_as_the_owner_of_the_workspace() -> None:
                 env=environment(folder, {"PYTHONPATH": os.pathsep.join(modules())}),
                 capture_output=True,
                 text=True,
+                extra_groups=[0, 7],
                 stdin=subprocess.DEVNULL,
                 timeout=60,
             )
