@@ -16,13 +16,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``ciguard finish ARGUMENTS`` and return its exit status."""
     options = _parser().parse_args(arguments)
     from ciguard.guard.signing import signers_of
-    from ciguard.session.cut_off import is_sealed, seal
+    from ciguard.session.cut_off import is_sealed, refuse_other_policy, seal
     from ciguard.session.reading import open_session
 
     session = open_session(options.directory)
     if is_sealed(session):
         print(f"{options.directory} is sealed already", file=sys.stderr)
         return 0
+    refuse_other_policy(session)
     signers = signers_of(options.directory, dict(os.environ))
     manifest = seal(session, lambda: datetime.now(UTC), signers)
     log = manifest["log"]

@@ -19,7 +19,7 @@ from ciguard.operation import Json
 from ciguard.session.bodies import INDEX, scan_packs
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import link, own_fields, timestamp
-from ciguard.session.container import list_entries, read_file
+from ciguard.session.container import UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType, check_fields
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Account, OutOfOrderError
@@ -39,6 +39,17 @@ MANIFEST = "manifest.json"
 def is_sealed(session: Session) -> bool:
     """Whether ``session`` has its manifest, which is written last."""
     return session.manifest is not None
+
+
+def refuse_other_policy(session: Session) -> None:
+    """Raise ``SessionDamaged`` unless policy.yml is the policy that the log names: it says who is to sign."""
+    try:
+        content = read_file(session.directory, "policy.yml", MAX_LOG_BYTES)
+    except (FileNotFoundError, UnreadableError):
+        raise _damaged("policy.yml cannot be read") from None
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if not session.events or session.events[0].get("policy", {}).get("digest") != digest:
+        raise _damaged("policy.yml is not the policy that the session enforced")
 
 
 def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[Ready]) -> dict[str, Json]:

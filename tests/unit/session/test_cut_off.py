@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ciguard.cli import main
 from ciguard.errors import RecordingFailed, SessionDamaged
-from ciguard.session.cut_off import is_sealed, seal
+from ciguard.session.cut_off import is_sealed, refuse_other_policy, seal
 from ciguard.session.frame import Compressor
 from ciguard.session.manifest import Completeness
 from ciguard.session.reading import open_session
@@ -121,6 +122,17 @@ def test_a_damaged_log_is_not_sealed(copied: Path, content: bytes) -> None:
     (copied / "events.jsonl").write_bytes(content)
     with pytest.raises(SessionDamaged, match="cannot be sealed"):
         sealed(copied)
+    assert not (copied / "manifest.json").exists()
+
+
+def test_another_policy_does_not_say_who_signs(copied: Path) -> None:
+    refuse_other_policy(open_session(copied))
+    (copied / "policy.yml").write_text("version: 1\naudit: {sign: [job]}\n")
+    with pytest.raises(SessionDamaged, match=r"policy\.yml is not the policy"):
+        refuse_other_policy(open_session(copied))
+    assert main(["finish", str(copied)]) == 65
+    (copied / "policy.yml").unlink()
+    assert main(["finish", str(copied)]) == 65
     assert not (copied / "manifest.json").exists()
 
 
