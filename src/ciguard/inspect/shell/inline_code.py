@@ -69,6 +69,6 @@ def read(code: str) -> InlineCode:
 
 
 def _unescaped(groups: tuple[str, ...]) -> str:
-    from ciguard.inspect.shell.syntax import ansi
+    from ciguard.inspect.shell.escapes import ansi
 
     return ansi("".join(groups))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ciguard.inspect.shell.command import NO_ORIGINS, Word
+from ciguard.inspect.shell.escapes import ansi
 from ciguard.inspect.shell.expansion import LONGEST_VALUE, joined
-from ciguard.inspect.shell.syntax import ansi
 from ciguard.inspect.shell.trait import Trait
 
 NOTHING = Word("")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from ciguard.inspect.shell import expansion, inline_code, outputs, starters
+from ciguard.inspect.shell import expansion, inline_code, outputs, starters, starting_code
 from ciguard.inspect.shell.command import Access, Command, Redirection, Script, Word
 from ciguard.inspect.shell.outputs import NOTHING, UNKNOWN
-from ciguard.inspect.shell.syntax import DEEPEST, SyntaxProblem, TooDeep, parse
+from ciguard.inspect.shell.reading import SyntaxProblem, TooDeep
+from ciguard.inspect.shell.state import Spent, State
+from ciguard.inspect.shell.syntax import parse
 from ciguard.inspect.shell.trait import Trait
 from ciguard.inspect.shell.tree import (
     Assignment,
@@ -36,54 +37,17 @@ from ciguard.inspect.shell.tree import Sequence as Body
 LONGEST = 131_072
 """Characters of a script that are followed; a longer one is too large."""
 
-MOST_COMMANDS = 3_000
-"""Commands of a script that are noted; one with more is too large."""
-
-MOST_WORK = 10_000
-"""Steps through a script and what it starts; one that takes more is too large."""
-
-MOST_EXPANDED = 524_288
-"""Characters that expansion makes of a script's words; a script that makes more is too large."""
-
 _ROUNDS = 16
 _SUFFIXES = 12
 _COMBINATIONS = 16
-_DECLARING = frozenset({"declare", "export", "local", "readonly", "typeset"})
-_UNKNOWN_LINE = Word(UNKNOWN, literal=False)
 
 
-@dataclass(slots=True)
-class _Scope:
-    """What a part of a script knows: a subshell works on a copy."""
-
-    variables: dict[str, tuple[Word, ...]] = field(default_factory=lambda: {"IFS": (Word(" \t\n"),)})
-    functions: dict[str, Node] = field(default_factory=dict)
-    parameters: tuple[Word, ...] | None = None
-    directory: str | None = ""
-    perhaps: bool = False
-
-    def copy(self) -> _Scope:
-        return _Scope(dict(self.variables), dict(self.functions), self.parameters, self.directory, self.perhaps)
-
-
-class _Spent(Exception):
-    """The script is larger than is followed."""
-
-
-class Walk:
-    """One analysis. ``commands`` and ``traits`` grow as it goes on."""
+class Walk(State):
+    """One analysis."""
 
     def __init__(self) -> None:
-        self._commands: dict[Command, None] = {}
-        self._traits: set[Trait] = set()
-        self._files: dict[str, Word] = {}
+        super().__init__()
         self._inlined: list[inline_code.InlineCode] = []
-        self._scope = _Scope()
-        self._via: tuple[str, ...] = ()
-        self._depth = 0
-        self._work = 0
-        self._expanded = 0
-        self._stdin: Word | None = None
         self._calls: list[str] = []
         self._called: set[str] = set()
         self._defined: dict[str, Node] = {}
@@ -111,90 +75,15 @@ class Walk:
             for name in [name for name in self._defined if name not in self._called]:
                 self._scope.parameters = None
                 self._call(name, self._defined[name], None)
-        except (_Spent, TooDeep):
+        except (Spent, TooDeep):
             self._traits.add(Trait.TOO_LARGE)
 
-    # ------------------------------------------------------------ what words are expanded in
-
-    def values(self, name: str) -> tuple[Word, ...]:
-        """The possible values of a variable or positional parameter."""
-        scope = self._scope
-        if name.isdigit() and name != "0" and scope.parameters is not None:
-            return (scope.parameters[int(name) - 1] if int(name) <= len(scope.parameters) else NOTHING,)
-        if name == "PWD" and scope.directory:
-            return (Word(scope.directory),)
-        return scope.variables.get(name, ())
-
-    def positional(self) -> tuple[Word, ...] | None:
-        """What ``$@`` stands for."""
-        return self._scope.parameters
-
-    def assign(self, name: str, values: tuple[Word, ...]) -> None:
-        """Give a variable its values, besides those that it has where the assignment perhaps does not happen."""
-        known = self._scope.variables.get(name, ()) if self._scope.perhaps else ()
-        self._scope.variables[name] = tuple(dict.fromkeys((*known, *values)))[: expansion.ALTERNATIVES]
+    # ------------------------------------------------------------ nodes
 
     def output(self, body: Body) -> Word:
         """What the commands of a substitution write."""
         with self._deeper(), self._subshell(), self._feeding(None):
             return self._run(body)
-
-    def spend(self, characters: int) -> None:
-        """Count what expansion makes."""
-        self._expanded += characters
-        if self._expanded > MOST_EXPANDED:
-            raise _Spent
-
-    # ------------------------------------------------------------ bounds
-
-    @contextmanager
-    def _deeper(self) -> Iterator[None]:
-        if self._depth >= DEEPEST:
-            raise TooDeep
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-
-    @contextmanager
-    def _subshell(self) -> Iterator[None]:
-        outer = self._scope
-        self._scope = outer.copy()
-        try:
-            yield
-        finally:
-            self._scope = outer
-
-    @contextmanager
-    def _feeding(self, stdin: Word | None) -> Iterator[None]:
-        outer = self._stdin
-        self._stdin = stdin
-        try:
-            yield
-        finally:
-            self._stdin = outer
-
-    @contextmanager
-    def _reached_by(self, program: str) -> Iterator[None]:
-        outer = self._via
-        self._via = (*outer, program)
-        try:
-            yield
-        finally:
-            self._via = outer
-
-    def _step(self) -> None:
-        self._work += 1
-        if self._work > MOST_WORK:
-            raise _Spent
-
-    def _note(self, command: Command) -> None:
-        self._commands[command] = None
-        if len(self._commands) > MOST_COMMANDS:
-            raise _Spent
-
-    # ------------------------------------------------------------ nodes
 
     def _run(self, node: Node) -> Word:
         """Go through ``node``; what it writes."""
@@ -306,36 +195,6 @@ class Walk:
                 case HereText(body):
                     stdin = expansion.values(body, self)[0]
         return tuple(found), stdin
-
-    # ------------------------------------------------------------ files that the script itself writes
-
-    def _path(self, word: Word) -> str | None:
-        """Where ``word`` points to, as far as the script tells."""
-        if self._scope.directory is None:
-            return None
-        return posixpath.normpath(posixpath.join(self._scope.directory, word.text))
-
-    def _file(self, word: Word) -> Word | None:
-        path = self._path(word)
-        return None if path is None else self._files.get(path)
-
-    def _write(self, word: Word, content: Word, *, appends: bool = False) -> None:
-        path = self._path(word)
-        if path is not None and path != "/dev/null":
-            before = self._files.get(path)
-            self._files[path] = expansion.joined([before, content]) if appends and before is not None else content
-
-    def _kept(self, redirections: Sequence[Redirection], written: Word) -> Word:
-        """What is still written where ``redirections`` lead what was ``written`` into files."""
-        targets = [item for item in redirections if item.access is not Access.READ]
-        for item in targets:
-            if item.target.text != "/dev/stderr":
-                self._write(item.target, written, appends=item.access is Access.APPEND)
-        return (
-            written
-            if all(item.target.text in ("/dev/null", "/dev/stdout", "/dev/stderr") for item in targets)
-            else NOTHING
-        )
 
     # ------------------------------------------------------------ commands
 
@@ -472,33 +331,6 @@ class Walk:
                 return None
         return NOTHING
 
-    def _change_directory(self, words: tuple[Word, ...]) -> None:
-        operands = [word for word in words[1:] if not re.fullmatch(r"-[LPe@]+|--", word.text)]
-        scope = self._scope
-        if not operands:
-            scope.directory = "~"
-        elif operands[0].literal or operands[0].text.startswith(("$HOME", "${HOME}", "$GITHUB_WORKSPACE")):
-            target = operands[0].text
-            anchored = target.startswith(("/", "~", "$"))
-            if target == "-" or (scope.directory is None and not anchored):
-                scope.directory = None
-            else:
-                path = target if anchored else posixpath.join(scope.directory or "", target)
-                scope.directory = posixpath.normpath(path)
-        else:
-            scope.directory = None
-
-    def _read(self, words: tuple[Word, ...], stdin: Word | None) -> None:
-        names = [word.text for word in words[1:] if re.fullmatch(r"[A-Za-z_]\w*", word.text)] or ["REPLY"]
-        if stdin is None or not stdin.literal:
-            for name in names:
-                self.assign(name, (_UNKNOWN_LINE if stdin is None else replace(_UNKNOWN_LINE, origins=stdin.origins),))
-            return
-        lines = stdin.text.splitlines()[: expansion.ALTERNATIVES] or [""]
-        rows = [line.split(None, len(names) - 1) for line in lines]
-        for index, name in enumerate(names):
-            self.assign(name, tuple(replace(stdin, text=row[index] if index < len(row) else "") for row in rows))
-
     def _evaluated(self, name: str, words: tuple[Word, ...]) -> Word:
         if name == "eval":
             return self._code(expansion.joined(words[1:], " "))
@@ -527,7 +359,7 @@ class Walk:
         if not code.literal and not code.origins:
             self._traits.add(Trait.UNKNOWN_CODE)
         if len(code.text) > LONGEST:
-            raise _Spent
+            raise Spent
         with self._deeper(), self._feeding(stdin):
             outer = self._scope.parameters
             self._scope.parameters = parameters
@@ -568,52 +400,20 @@ class Walk:
         return self._code(content)
 
     def _shell(self, words: tuple[Word, ...], stdin: Word | None) -> Word:
-        rest = list(words[1:])
-        takes_code = reads_stdin = False
-        while rest and re.match(r"[-+].", rest[0].text):
-            option = rest.pop(0).text
-            if option in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file"):
-                del rest[:1]
-            elif option == "--":
-                break
-            elif not option.startswith("--"):
-                takes_code = takes_code or "c" in option
-                reads_stdin = reads_stdin or "s" in option
-        if takes_code:
+        call = starting_code.shell_call(words)
+        if call.code is not None:
             with self._subshell():
-                self._scope.variables["0"] = tuple(rest[1:2])
-                return self._code(rest[0], stdin, tuple(rest[2:])) if rest else NOTHING
-        if rest and not reads_stdin and rest[0].text not in ("-", "/dev/stdin"):
-            return self._file_of_code(rest[0])
+                self._scope.variables["0"] = call.operands[:1]
+                return self._code(call.code, stdin, call.operands[1:])
+        if call.operands and not call.reads_stdin:
+            return self._file_of_code(call.operands[0])
         if stdin is None:
             return Word(UNKNOWN, literal=False)
         with self._subshell():
-            return self._code(stdin, None, tuple(rest))
+            return self._code(stdin, None, call.operands)
 
     def _fed(self, words: tuple[Word, ...], stdin: Word | None) -> Word:
-        """``xargs``: the program gets the words that it reads."""
-        program = starters.fed_program(words) or (Word("echo"),)
-        if stdin is not None and stdin.literal:
-            given = tuple(Word(re.sub(r"[\"'\\]", "", item)) for item in stdin.text.split()[:_BOUND_OF_FED])
-        else:
-            given = (Word(UNKNOWN, literal=False, origins=stdin.origins if stdin is not None else frozenset()),)
-        marks = starters.option_values(words, frozenset({"-I", "-i", "--replace"}))
-        if marks and marks[0].text:
-            mark = marks[0].text
-            whole = expansion.joined(given, " ")
-            program = tuple(
-                replace(
-                    word,
-                    text=word.text.replace(mark, whole.text),
-                    literal=word.literal and whole.literal,
-                    origins=word.origins | whole.origins,
-                )
-                if mark in word.text
-                else word
-                for word in program
-            )
-            return self._command(program, (), (), None)
-        return self._command((*program, *given), (), (), None)
+        return self._command(starting_code.fed(words, stdin), (), (), None)
 
     def _interpreted(self, words: tuple[Word, ...], options: frozenset[str], stdin: Word | None) -> None:
         """Go into the program in another language that ``words`` hold, or that is fed to them."""
@@ -644,9 +444,6 @@ class Walk:
                 self._code(Word(text))
                 if not known:
                     self._traits.discard(Trait.UNREADABLE)
-
-
-_BOUND_OF_FED = 64
 
 
 def _interpreter(name: str) -> frozenset[str] | None:
