@@ -11,12 +11,8 @@ from ciguard.inspect.shell.command import Script, Word
 from ciguard.inspect.shell.effects import Effects
 from ciguard.inspect.shell.paths import target
 from ciguard.operation import Json, Operation, OperationKind
-from ciguard.policy.tools import CHANGES_FILES, GROUPS
+from ciguard.policy.tools import CHANGES_FILES, GROUPS, SCRIPT_KEYS
 
-_SCRIPT_KEYS = frozenset(
-    {"argv", "args", "bash", "cli", "cmd", "cmdline", "command", "command_line", "commandline", "commands", "exec"}
-    | {"run", "script", "shell", "shell_command"}
-)
 _CONTENT_KEYS = frozenset(
     {"content", "description", "explanation", "file_text", "insert_text", "new_str", "new_string", "old_str"}
     | {"old_string", "pattern", "prompt", "query", "regex", "text", "todos", "url"}
@@ -56,7 +52,7 @@ def touched_by(operation: Operation) -> tuple[tuple[str, Effects], ...]:
     )
     found = []
     for key, text in _strings(operation.body.get("input"), ""):
-        if key not in _CONTENT_KEYS and key not in _SCRIPT_KEYS and len(text) <= _LONGEST_PATH and "\n" not in text:
+        if key not in _CONTENT_KEYS and key not in SCRIPT_KEYS and len(text) <= _LONGEST_PATH and "\n" not in text:
             path = target(Word(text), "")
             found.append((f"{name} {text}", Effects((), (path,)) if changes else Effects((path,))))
         patched = tuple(target(Word(path.strip()), "") for path in _PATCHED.findall(text))
@@ -80,7 +76,7 @@ def _in_call(value: Json, *, shell: bool) -> Iterator[Script]:
         key, item = pending.pop()
         if isinstance(item, dict):
             pending.extend(reversed(item.items()))
-        elif isinstance(item, list) and key in _SCRIPT_KEYS and _is_program(key, item):
+        elif isinstance(item, list) and key in SCRIPT_KEYS and _is_program(key, item):
             yield analyse_program(_words(item))
         elif isinstance(item, list):
             pending.extend((key, part) for part in reversed(item))
@@ -94,7 +90,7 @@ def _is_program(key: str, words: list[Json]) -> bool:
 
 
 def _in_text(key: str, text: str, *, shell: bool) -> Iterator[Script]:
-    if key in _SCRIPT_KEYS or (shell and key in ("", "input")):
+    if key in SCRIPT_KEYS or (shell and key in ("", "input")):
         yield analyse(text)
     elif not shell or key not in _CONTENT_KEYS:
         yield replace(analyse(text), traits=frozenset())

@@ -9,12 +9,7 @@ from ciguard.inspect.shell.analysis import analyse, analyse_program
 from ciguard.inspect.sql_clients import script_statements
 from ciguard.inspect.sql_statement import Statement
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
-
-SCRIPT_KEYS = frozenset(
-    {"args", "argv", "bash", "cmd", "cmdline", "command", "command_line", "commands", "run", "script", "shell"}
-    | {"shell_command"}
-)
-"""Arguments of tools that hold a script, or a program's words."""
+from ciguard.policy.tools import SCRIPT_KEYS
 
 SQL_KEYS = frozenset({"ddl", "sql", "sql_query", "sqlquery", "statement", "statements"})
 """Arguments of tools that hold SQL."""

@@ -36,3 +36,9 @@ GROUPS: Mapping[str, frozenset[str]] = {
     "ciguard:text-tools": _READING | _WRITING,
 }
 """Groups for ``tool: {names, except}``: tools that read; tools that write files, plans and notes; and both."""
+
+SCRIPT_KEYS = frozenset(
+    {"argv", "args", "bash", "cli", "cmd", "cmdline", "command", "command_line", "commandline", "commands", "exec"}
+    | {"run", "script", "shell", "shell_command"}
+)
+"""Arguments of tools that hold a script, or a program's words."""
