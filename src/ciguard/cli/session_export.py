@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ciguard.session.reading import Session
 
-FORMATS = ("jsonl", "ocsf", "otel", "csv")
+FORMATS = ("jsonl", "ocsf", "otel", "csv", "junit", "gitlab-annotations")
 
 
 def add(commands: Any) -> None:
@@ -20,8 +20,9 @@ def add(commands: Any) -> None:
         "export",
         help="print a session for other programs",
         description="Print a session as JSON lines (jsonl: each event with its bodies; ocsf: OCSF 1.8.0 events), "
-        "as one OTLP/JSON document (otel: OpenTelemetry GenAI spans), or as a table (csv: the decisions). It does not "
-        "verify.",
+        "as one OTLP/JSON document (otel: OpenTelemetry GenAI spans), as a table (csv: the decisions), as a JUnit "
+        "report (junit: what was not simply let through), or as links for GitLab's page of the job "
+        "(gitlab-annotations). It does not verify.",
         epilog="example: ciguard session export --format ocsf ciguard-session.zip > events.jsonl",
     )
     export.add_argument(
@@ -46,6 +47,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _lines(form: str) -> Callable[[Session], Iterator[str]]:
-    from ciguard.report.export import ocsf, otel, table, whole
+    from ciguard.report.export import gitlab_annotations, junit, ocsf, otel, table, whole
 
-    return {"jsonl": whole.lines, "ocsf": ocsf.lines, "otel": otel.lines, "csv": table.lines}[form]
+    return {
+        "jsonl": whole.lines,
+        "ocsf": ocsf.lines,
+        "otel": otel.lines,
+        "csv": table.lines,
+        "junit": junit.lines,
+        "gitlab-annotations": gitlab_annotations.lines,
+    }[form]

@@ -10,6 +10,7 @@ _UNSEEN = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0"
     "\u2028\u2029\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # separators and other invisible characters
+    "\ufffe\uffff"  # no characters at all, and not allowed in XML
     "\ufe00-\ufe0e\U000e0000-\U000e0fff"  # tags and variation selectors, which can carry hidden text
     "\ud800-\udfff"
     "]"

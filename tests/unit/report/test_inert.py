@@ -34,6 +34,7 @@ def test_every_character_without_a_form_is_spelt_out() -> None:
         ("a\u202eb\u200bc", "a\\u{202e}b\\u{200b}c"),
         ("\U000e0041", "\\u{e0041}"),
         ("\ud800", "\\u{d800}"),
+        ("\ufffe\uffff", "\\u{fffe}\\u{ffff}"),
         ("a\r\nb\rc\td", "a\nb\\x0dc    d"),
         ("❤\ufe0f", "❤\ufe0f"),
     ],
