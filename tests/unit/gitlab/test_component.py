@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from ruamel.yaml import YAML
+
+from ciguard.operation import Json
+from ciguard.report.export import gitlab_annotations
+from tests.unit.session import sample
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/gitlab.md").read_text(encoding="utf-8")
@@ -168,6 +175,64 @@ def test_there_is_nothing_to_finish_before_a_session(home: Path) -> None:
     for script in (f"bash {ROOT}/gitlab/finish.sh", JOB["after_script"][0]):
         done = bash(script, home, CI_JOB_ID="1")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A job of GitLab whose guard was killed, and whose agent left links where the reports go: its project's folder."""
+    project = tmp_path / "shop"
+    project.mkdir()
+    job: Json = {
+        "forge": "gitlab",
+        "repository": "acme/shop",
+        "run_url": "https://gitlab.example.com/acme/shop/-/jobs/1",
+        "server_url": "https://gitlab.example.com",
+    }
+    sample.start(project / "ciguard-session", {**sample.STARTED, "job": job}).close()
+    (tmp_path / "outside").write_text("untouched")
+    for name in SHOWN:
+        (project / name).symlink_to(tmp_path / "outside")
+    (tmp_path / "shop.tmp/ciguard-1").mkdir(parents=True)
+    (tmp_path / "shop.tmp/ciguard-1/venv").symlink_to(sys.prefix)
+    return project
+
+
+SHOWN = ("ciguard-report.html", "ciguard-junit.xml", "ciguard-annotations.json")
+
+
+def test_a_session_that_was_cut_off_is_sealed_and_shown(recorded: Path) -> None:
+    # Without the job's variables there is nobody to sign.
+    done = bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1", GITLAB_CI="")
+    assert done.returncode == 0, done.stderr
+    assert (recorded / "ciguard-session/manifest.json").exists()
+    assert "<!doctype html>" in (recorded / "ciguard-report.html").read_text().lower()
+    (suite,) = ElementTree.parse(recorded / "ciguard-junit.xml").getroot()  # noqa: S314
+    assert suite.get("errors") == "1"
+    links = json.loads((recorded / "ciguard-annotations.json").read_text())["ciguard"]
+    assert [link["external_link"]["label"] for link in links] == ["Session report", "Session"]
+
+
+def test_what_the_agent_left_in_the_reports_place_leads_nowhere(recorded: Path) -> None:
+    bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
+    assert (recorded.parent / "outside").read_text() == "untouched"
+    assert [name for name in SHOWN if (recorded / name).is_symlink()] == []
+
+
+def test_a_session_that_cannot_be_sealed_is_shown_all_the_same(recorded: Path) -> None:
+    log = recorded / "ciguard-session/events.jsonl"
+    log.write_bytes(log.read_bytes() + b"{}\n")
+    done = bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
+    assert done.returncode != 0
+    assert "error: " in done.stderr
+    assert "the log is damaged" in (recorded / "ciguard-junit.xml").read_text()
+
+
+def test_every_file_that_is_shown_is_kept(recorded: Path) -> None:
+    bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
+    artifacts = JOB["artifacts"]
+    named = {name.rstrip("/") for name in (*artifacts["paths"], *artifacts["reports"].values())}
+    assert named == {path.name for path in recorded.iterdir()}
+    assert {gitlab_annotations.REPORT, gitlab_annotations.DIRECTORY} <= named
 
 
 def test_the_guard_is_removed_when_its_work_is_done(home: Path) -> None:
