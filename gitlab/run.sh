@@ -10,7 +10,8 @@ source "${BASH_SOURCE[0]%/*}/../action/fail.sh"
 if ! grep -Evq '^(ciguard_script \(\) *|[{}] *|    :;?|    echo .*\$ [:}].*|)$' <<<"$1"; then
     fail "The input 'script' has no commands" "Give the component's script the commands that run the agent"
 fi
-options=(--policy "$CIGUARD_POLICY" --session-dir "$CI_PROJECT_DIR/ciguard-session")
+# The record is kept where the agent cannot write, which is outside of the workspace; finish.sh puts it into the artifact.
+options=(--policy "$CIGUARD_POLICY" --session-dir "$CIGUARD_HOME/session" --refusal-file "$CI_PROJECT_DIR/ciguard-refusal.txt")
 if [[ -n $CIGUARD_BASE_REF ]]; then
     options+=(--base-ref "$CIGUARD_BASE_REF")
 fi

@@ -18,6 +18,11 @@ class CiguardError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    @property
+    def told(self) -> str:
+        """What people read: the cause and the remedy, without a newline at the end."""
+        return f"error: {self.cause}\nhelp: {self.remedy}"
+
 
 class UsageError(CiguardError):
     """The command line asks for something that does not exist or does not fit together."""

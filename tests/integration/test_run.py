@@ -208,6 +208,26 @@ async def test_every_refusal_has_its_code_cause_and_remedy(
         assert ran.directory.exists() is (status in (126, 127))
 
 
+@pytest.mark.parametrize("brought", [False, True])
+async def test_a_refusal_is_kept_where_it_is_asked_for(tmp_path: Path, brought: bool) -> None:
+    if brought:
+        (tmp_path / "refusal").symlink_to(tmp_path / "elsewhere")
+    async with job(tmp_path, more="isolation: {require: none, prefer: user}"):
+        ran = await run(tmp_path, ["true"], "--refusal-file", "refusal")
+    assert (ran.status, is_error(ran)) == (69, True)
+    assert not (tmp_path / "elsewhere").exists()
+    if brought:
+        assert "refusal cannot be written: File exists\n" in ran.errors
+    else:
+        assert (tmp_path / "refusal").read_text() == ran.errors
+
+
+async def test_what_has_a_session_needs_no_refusal(tmp_path: Path) -> None:
+    async with job(tmp_path):
+        assert (await run(tmp_path, ["no-such-agent"], "--refusal-file", "refusal")).status == 127
+    assert not (tmp_path / "refusal").exists()
+
+
 async def test_a_command_that_cannot_be_run_leaves_a_sound_session(tmp_path: Path) -> None:
     async with job(tmp_path):
         ran = await run(tmp_path, ["no-such-agent"])

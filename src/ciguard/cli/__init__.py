@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = command.main(rest)
     except CiguardError as error:
-        print(f"error: {error.cause}\nhelp: {error.remedy}", file=sys.stderr)
+        print(error.told, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciguard.cli.parser import Parser
-from ciguard.errors import UsageError
+from ciguard.errors import CiguardError, UsageError
 
 if TYPE_CHECKING:
     from ciguard.guard.judge import Notice
@@ -37,16 +37,37 @@ def main(arguments: Sequence[str]) -> int:
     argv = tuple(options.command[1:] if options.command[:1] == ["--"] else options.command)
     if not argv:
         raise UsageError("there is no command to run", 'name one after --: ciguard run -- claude -p "fix the bug"')
-    from ciguard.forge.github_files import workflow_commands_stopped
-    from ciguard.guard.session import new_session_directory, plan, run_guarded
-    from ciguard.identity.establish import IdentityMode
-    from ciguard.sandbox.own_process import harden, scrub_environment
+    from ciguard.guard.session import new_session_directory
+    from ciguard.sandbox.own_process import harden
 
     harden()
     environ = dict(os.environ)
+    directory = options.session_dir or new_session_directory(environ)
+    try:
+        return _guarded(options, argv, environ, directory)
+    except CiguardError as refusal:
+        if options.refusal_file and not directory.exists():
+            _keep(refusal, options.refusal_file)
+        raise
+
+
+def _keep(refusal: CiguardError, path: Path) -> None:
+    try:
+        # Not where something is already, such as a link that a pull request brought.
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"{refusal.told}\n")
+    except OSError as error:
+        print(f"{path} cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mapping[str, str], directory: Path) -> int:
+    from ciguard.forge.github_files import workflow_commands_stopped
+    from ciguard.guard.session import plan, run_guarded
+    from ciguard.identity.establish import IdentityMode
+    from ciguard.sandbox.own_process import scrub_environment
+
     planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
     scrub_environment(planned.credential_variables)
-    directory = options.session_dir or new_session_directory(environ)
     paint = _painter()
     _announce_keys(planned, environ, paint)
     with workflow_commands_stopped(environ):
@@ -85,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--base-ref", metavar="REF", help="read the policy from this branch of origin, or from this commit"
+    )
+    parser.add_argument(
+        "--refusal-file",
+        type=Path,
+        metavar="F",
+        help="write the error to this new file, too, when it ends before there is a session",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON summary as the last line of standard output")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -70,7 +70,23 @@ def test_no_input_but_the_script_is_spliced_into_a_command() -> None:
 
 def test_the_record_is_kept_whatever_happens() -> None:
     assert JOB["artifacts"]["when"] == "always"
-    assert JOB["artifacts"]["paths"] == ["ciguard-session/", "ciguard-report.html"]
+    assert JOB["artifacts"]["paths"] == ["ciguard-session/", "ciguard-report.html", "ciguard-refusal.txt"]
+
+
+KEPT = {name.rstrip("/") for name in (*JOB["artifacts"]["paths"], *JOB["artifacts"]["reports"].values())}
+"""What of the checkout GitLab keeps."""
+
+
+def project(folder: Path) -> Path:
+    """Where the job's checkout is, when its scripts run in ``folder``."""
+    path = folder / "shop"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def refusal(folder: Path) -> str:
+    """What the artifact says of why there is no session; the job's log says the same."""
+    return (folder / "shop/ciguard-refusal.txt").read_text()
 
 
 def bash(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +94,7 @@ def bash(script: str, folder: Path, **environ: str) -> subprocess.CompletedProce
     return subprocess.run(
         ["bash", "-eo", "pipefail", "-c", script],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "GITLAB_CI": "true", "CI_PROJECT_DIR": str(folder / "shop"), **environ},
+        env={"PATH": os.environ["PATH"], "GITLAB_CI": "true", "CI_PROJECT_DIR": str(project(folder)), **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -90,7 +106,18 @@ def test_nothing_is_fetched_without_the_exact_commit(tmp_path: Path, commit: str
     done = bash(JOB["before_script"][0], tmp_path, CIGUARD_COMMIT=commit, CI_JOB_ID="1")
     assert done.returncode == 1
     assert "error: GitLab does not say which commit the component is at\nhelp: " in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert refusal(tmp_path) in done.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "shop"]
+
+
+def test_the_artifact_holds_nothing_that_was_in_the_checkout(tmp_path: Path) -> None:
+    brought, outside = project(tmp_path), tmp_path / "outside"
+    outside.write_text("untouched")
+    for name in KEPT:
+        (brought / name).symlink_to(outside)
+    bash(JOB["before_script"][0], tmp_path, CIGUARD_COMMIT="", CI_JOB_ID="1")
+    assert [path.name for path in brought.iterdir()] == ["ciguard-refusal.txt"]
+    assert outside.read_text() == "untouched"
 
 
 def test_a_commit_that_cannot_be_fetched_is_said(tmp_path: Path) -> None:
@@ -141,7 +168,7 @@ def test_the_script_runs_behind_the_guard_only(home: Path) -> None:
     assert sum(line.startswith("in ") for line in lines) == 1
     assert done.returncode == 1
     assert not (home / "shop/never").exists()
-    assert f"--session-dir {home}/shop/shop/ciguard-session --" in lines[guard]
+    assert f"--session-dir {home}/session --refusal-file {home}/shop/shop/ciguard-refusal.txt --" in lines[guard]
 
 
 def test_the_status_is_the_scripts(home: Path) -> None:
@@ -160,6 +187,7 @@ def test_an_empty_script_is_an_error(home: Path) -> None:
     done = bash(scripted(), home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
     assert done.returncode == 1
     assert "error: The input 'script' has no commands\nhelp: " in done.stderr
+    assert refusal(home / "shop") in done.stderr
     assert "\nguard " not in done.stdout
 
 
@@ -169,6 +197,7 @@ def test_a_python_that_is_too_old_is_said(home: Path) -> None:
     old.chmod(0o755)
     done = bash(f"bash {ROOT}/gitlab/install.sh", home, CIGUARD_HOME=str(home), CIGUARD_PYTHON=str(old))
     assert (done.returncode, "is not Python 3.11 or later" in done.stderr) == (1, True)
+    assert refusal(home) in done.stderr
 
 
 def test_there_is_nothing_to_finish_before_a_session(home: Path) -> None:
@@ -179,22 +208,22 @@ def test_there_is_nothing_to_finish_before_a_session(home: Path) -> None:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A job of GitLab whose guard was killed, and whose agent left links where the reports go: its project's folder."""
-    project = tmp_path / "shop"
-    project.mkdir()
+    """A job of GitLab whose guard was killed, and whose agent left links in the artifact's place: its checkout."""
+    checkout, outside = project(tmp_path), tmp_path / "outside"
+    outside.mkdir()
     job: Json = {
         "forge": "gitlab",
         "repository": "acme/shop",
         "run_url": "https://gitlab.example.com/acme/shop/-/jobs/1",
         "server_url": "https://gitlab.example.com",
     }
-    sample.start(project / "ciguard-session", {**sample.STARTED, "job": job}).close()
-    (tmp_path / "outside").write_text("untouched")
-    for name in SHOWN:
-        (project / name).symlink_to(tmp_path / "outside")
-    (tmp_path / "shop.tmp/ciguard-1").mkdir(parents=True)
+    sample.start(tmp_path / "shop.tmp/ciguard-1/session", {**sample.STARTED, "job": job}).close()
     (tmp_path / "shop.tmp/ciguard-1/venv").symlink_to(sys.prefix)
-    return project
+    (checkout / "ciguard-session").symlink_to(outside)
+    for name in SHOWN:
+        (outside / name).write_text("untouched")
+        (checkout / name).symlink_to(outside / name)
+    return checkout
 
 
 SHOWN = ("ciguard-report.html", "ciguard-junit.xml", "ciguard-annotations.json")
@@ -214,12 +243,13 @@ def test_a_session_that_was_cut_off_is_sealed_and_shown(recorded: Path) -> None:
 
 def test_what_the_agent_left_in_the_reports_place_leads_nowhere(recorded: Path) -> None:
     bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
-    assert (recorded.parent / "outside").read_text() == "untouched"
-    assert [name for name in SHOWN if (recorded / name).is_symlink()] == []
+    assert [(recorded.parent / "outside" / name).read_text() for name in SHOWN] == ["untouched"] * len(SHOWN)
+    assert {path.name for path in (recorded.parent / "outside").iterdir()} == set(SHOWN)
+    assert [path.name for path in recorded.iterdir() if path.is_symlink()] == []
 
 
 def test_a_session_that_cannot_be_sealed_is_shown_all_the_same(recorded: Path) -> None:
-    log = recorded / "ciguard-session/events.jsonl"
+    log = recorded.parent / "shop.tmp/ciguard-1/session/events.jsonl"
     log.write_bytes(log.read_bytes() + b"{}\n")
     done = bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
     assert done.returncode != 0
@@ -229,10 +259,8 @@ def test_a_session_that_cannot_be_sealed_is_shown_all_the_same(recorded: Path) -
 
 def test_every_file_that_is_shown_is_kept(recorded: Path) -> None:
     bash(f"bash {ROOT}/gitlab/finish.sh", recorded.parent, CI_JOB_ID="1")
-    artifacts = JOB["artifacts"]
-    named = {name.rstrip("/") for name in (*artifacts["paths"], *artifacts["reports"].values())}
-    assert named == {path.name for path in recorded.iterdir()}
-    assert {gitlab_annotations.REPORT, gitlab_annotations.DIRECTORY} <= named
+    assert {path.name for path in recorded.iterdir()} | {"ciguard-refusal.txt"} == KEPT
+    assert {gitlab_annotations.REPORT, gitlab_annotations.DIRECTORY} <= KEPT
 
 
 def test_the_guard_is_removed_when_its_work_is_done(home: Path) -> None:
