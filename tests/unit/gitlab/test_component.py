@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -16,13 +14,14 @@ from ruamel.yaml import YAML
 
 from ciguard.operation import Json
 from ciguard.report.export import gitlab_annotations
+from tests.unit.gitlab.definitions import ROOT, template
 from tests.unit.session import sample
 
-ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/gitlab.md").read_text(encoding="utf-8")
-SPEC, JOBS = YAML(typ="safe", pure=True).load_all((ROOT / "templates/agent.yml").read_text(encoding="utf-8"))
-INPUTS: dict[str, Any] = SPEC["spec"]["inputs"]
-JOB: dict[str, Any] = next(iter(JOBS.values()))
+INPUTS, JOBS = template("agent")
+(JOB,) = JOBS.values()
+HIDDEN_INPUTS, HIDDEN_JOBS = template("guard")
+(HIDDEN,) = HIDDEN_JOBS.values()
 ACTION = YAML(typ="safe", pure=True).load((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
@@ -57,14 +56,25 @@ def test_what_both_have_by_the_same_name_has_the_same_default() -> None:
     }
 
 
-def test_every_input_is_typed_described_and_used() -> None:
-    used = re.findall(r"\$\[\[ inputs\.([a-z-]+) \]\]", str(JOBS))
-    assert sorted(used) == sorted(INPUTS)
-    assert all({"type", "description"} <= set(facts) for facts in INPUTS.values())
+def test_the_hidden_job_is_the_job_without_what_its_user_decides() -> None:
+    *shared, run = HIDDEN["before_script"]
+    assert {**HIDDEN, "before_script": shared} == {
+        key: value for key, value in JOB.items() if key not in ("stage", "image", "rules", "script")
+    }
+    assert run == 'ciguard_run() { bash "$CIGUARD_HOME/source/gitlab/run.sh" "$@"; }'
+
+
+def test_both_have_the_same_inputs_but_those_of_what_a_user_of_the_hidden_job_decides() -> None:
+    assert {
+        name: facts if name != "job-name" else None
+        for name, facts in INPUTS.items()
+        if name not in ("script", "stage", "image", "rules")
+    } == {**HIDDEN_INPUTS, "job-name": None}
+    assert HIDDEN_INPUTS["job-name"]["default"].startswith(".")
 
 
 def test_no_input_but_the_script_is_spliced_into_a_command() -> None:
-    commands = [*JOB["before_script"], *JOB["script"], *JOB["after_script"]]
+    commands = [*JOB["before_script"], *JOB["script"], *JOB["after_script"], *HIDDEN["before_script"]]
     assert [command for command in commands if "$[[" in command] == ["$[[ inputs.script ]]"]
 
 
@@ -181,6 +191,27 @@ def test_directory_and_base_reach_the_guard(home: Path) -> None:
     done = bash(scripted("pwd"), home / "shop", CIGUARD_HOME=str(home), **variables)
     assert f"{home}/shop/deep" in done.stdout.splitlines()
     assert "--base-ref main --" in done.stdout
+
+
+def test_a_command_of_somebodys_own_script_runs_behind_the_guard(home: Path) -> None:
+    script = f"{HIDDEN['before_script'][-1]}\necho outside\nciguard_run bash -c 'echo \"$1\"' - 'a  b'\necho after"
+    done = bash(script, home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    outside, guard, inside, after = done.stdout.splitlines()
+    assert (outside, inside, after) == ("outside", "a  b", "after")
+    assert guard.startswith("guard -I -m ciguard run --policy .ciguard.yml ")
+
+
+def test_the_status_of_a_guarded_command_ends_the_script(home: Path) -> None:
+    script = f"{HIDDEN['before_script'][-1]}\nciguard_run false\necho after"
+    done = bash(script, home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    assert (done.returncode, "after" in done.stdout) == (1, False)
+
+
+def test_no_command_is_an_error(home: Path) -> None:
+    script = f"{HIDDEN['before_script'][-1]}\nciguard_run"
+    done = bash(script, home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: There is no command to run behind the guard\nhelp: " in done.stderr
 
 
 def test_an_empty_script_is_an_error(home: Path) -> None:
