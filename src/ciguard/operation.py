@@ -17,6 +17,8 @@ Bodies by kind (every value is JSON; keys not listed here may be present and are
 ``ssh_command``     ``{"host": str, "command": str}``
 ``connect``         ``{"host": str, "port": int, "address": str, "inspect": bool}``; ``server_name`` is the other name
                     that a TLS client asked for
+``remote``          ``{"texts": [str, ...]}``: what the model's service is asked to do itself, each ``tool NAME`` or
+                    ``address URL``
 ``response_text``   ``{"text": str}``
 ``tool_result``     ``{"texts": [str, ...], "id": str}``
 ``rows``            ``{"rows": [...]}``
@@ -51,6 +53,7 @@ class OperationKind(StrEnum):
     GIT_PUSH = "git_push"
     SSH_COMMAND = "ssh_command"
     CONNECT = "connect"
+    REMOTE = "remote"
 
 
 class ResultKind(StrEnum):

@@ -37,6 +37,7 @@ from ciguard.codecs.codec import Endpoint, Purpose, Saying, SayingKind, TextRele
 from ciguard.codecs.document import Document, Part, dump
 from ciguard.codecs.error import WireError
 from ciguard.codecs.hold import HoldingStream
+from ciguard.codecs.remote import addresses_in, tool, typed_tools
 from ciguard.codecs.sse import encode
 from ciguard.codecs.unknown import said_in
 from ciguard.inspect.masking import Masker
@@ -51,6 +52,10 @@ ERROR_TYPES = {
     413: "request_too_large",
     429: "rate_limit_error",
 }
+
+
+_OWN_TOOLS = re.compile(r"custom|(?:bash|text_editor|computer|memory)_\d{8}|tool_search_tool_\w+|mcp_toolset")
+"""The agent's own, those that look among the tools of the request only, and what belongs to ``mcp_servers``."""
 
 
 class Anthropic:
@@ -86,6 +91,19 @@ class Anthropic:
                 return []
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
+
+    def remote(self, label: str, value: Json) -> Iterator[str]:
+        """See :meth:`ciguard.codecs.codec.Codec.remote`."""
+        match label.casefold():
+            case "metadata":
+                return
+            case "tools":
+                yield from typed_tools(value, lambda type_, _: bool(_OWN_TOOLS.fullmatch(type_)), missing="custom")
+            case "mcp_servers":
+                yield tool("mcp")
+                yield from addresses_in(value)
+            case _:
+                yield from addresses_in(value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`."""

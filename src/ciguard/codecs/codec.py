@@ -39,12 +39,13 @@ class Endpoint:
 
 
 class SayingKind(StrEnum):
-    """Who said a text of a request."""
+    """Who said a text of a request; :attr:`REMOTE` is what no one says but the request asks of the service."""
 
     PROMPT = "prompt"
     INSTRUCTIONS = "instructions"
     TOOL_RESULT = "tool_result"
     ASSISTANT = "assistant"
+    REMOTE = "remote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,9 @@ class Codec(Protocol):
 
     def sayings(self, label: str, value: Json) -> list[Saying]:
         """Who says what in the request part ``value`` under the top-level key ``label``."""
+
+    def remote(self, label: str, value: Json) -> Iterator[str]:
+        """What the request part ``value`` has the service itself do: the texts of the operation ``remote``."""
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """The request part ``value`` with the content of the tool result for the call ``id_`` replaced by ``note``."""

@@ -33,6 +33,7 @@ from ciguard.codecs.document import Document, Part, dump
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import HeldEvent
 from ciguard.codecs.hold import HoldingStream
+from ciguard.codecs.remote import addresses_in, tool
 from ciguard.codecs.sse import encode
 from ciguard.codecs.unknown import calls_something, refuse_hidden_calls, said_in
 from ciguard.inspect.masking import Masker
@@ -84,6 +85,21 @@ class Gemini:
                 return [Saying(SayingKind.PROMPT, texts_in([value]))]
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
+
+    def remote(self, label: str, value: Json) -> Iterator[str]:
+        """See :meth:`ciguard.codecs.codec.Codec.remote`."""
+        match _snake(label):
+            case "tools":
+                for one in value if isinstance(value, list) else [value]:
+                    yield from _tools(one)
+                yield from addresses_in(value)
+            case "cached_content":
+                yield tool("cached_content")
+            case "generate_content_request" if isinstance(value, dict):
+                for key, inner in value.items():
+                    yield from self.remote(key, inner)
+            case _:
+                yield from addresses_in(value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`."""
@@ -166,7 +182,22 @@ class Gemini:
 
 INPUT = ("promptTokenCount",)
 OUTPUT = ("candidatesTokenCount", "thoughtsTokenCount")
+OWN_TOOLS = ("function_declarations", "computer_use")
+"""The agent's own."""
 FUNCTION_CALLS = ("functionCall", "function_call")
+
+
+def _snake(key: str) -> str:
+    """The API takes its keys in camel case and in snake case."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()
+
+
+def _tools(value: Json) -> Iterator[str]:
+    """The service's tools in one entry of ``tools``: each is a key."""
+    if not isinstance(value, dict):
+        yield tool(None)
+        return
+    yield from (tool(name) for name in map(_snake, value) if name not in OWN_TOOLS)
 
 
 def _calls(part: dict[str, Json]) -> list[str]:

@@ -39,6 +39,7 @@ from ciguard.codecs.openai_chat_call import (
 )
 from ciguard.codecs.openai_chat_stream import ChatReader
 from ciguard.codecs.openai_error import openai_error
+from ciguard.codecs.openai_remote import openai_remote
 from ciguard.codecs.sse import encode
 from ciguard.codecs.unknown import said_in
 from ciguard.inspect.masking import Masker
@@ -75,6 +76,10 @@ class OpenAIChat:
                 return []
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
+
+    def remote(self, label: str, value: Json) -> Iterator[str]:
+        """See :meth:`ciguard.codecs.codec.Codec.remote`."""
+        return openai_remote(label, value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`: a tool message holds one result."""

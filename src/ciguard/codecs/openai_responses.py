@@ -28,6 +28,7 @@ from ciguard.codecs.document import Document, Part, dump, parse
 from ciguard.codecs.error import WireError
 from ciguard.codecs.hold import HoldingStream
 from ciguard.codecs.openai_error import openai_error
+from ciguard.codecs.openai_remote import openai_remote
 from ciguard.codecs.openai_responses_item import (
     TEXT_TYPES,
     UNANSWERABLE,
@@ -85,6 +86,10 @@ class OpenAIResponses:
                 return []
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
+
+    def remote(self, label: str, value: Json) -> Iterator[str]:
+        """See :meth:`ciguard.codecs.codec.Codec.remote`."""
+        return openai_remote(label, value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`: an output item holds one result."""

@@ -175,7 +175,10 @@ class Intake:
     def _read(self, codec: Codec, part: Part, key: PartKey) -> _New:
         value = parse(part.raw)
         masked, kinds = masked_value(value, self._masker)
-        return _New(part, key, value, masked, kinds, tuple(codec.sayings(part.label, masked)))
+        sayings = codec.sayings(part.label, masked)
+        if remote := tuple(dict.fromkeys(codec.remote(part.label, masked))):
+            sayings = [*sayings, Saying(SayingKind.REMOTE, remote)]
+        return _New(part, key, value, masked, kinds, tuple(sayings))
 
     def _subjects(
         self, new: list[_New], connection: str, judged: set[bytes]
@@ -193,7 +196,7 @@ class Intake:
             judged.update(digests.values())
             return [*found]
 
-        for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT):
+        for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT, OperationKind.REMOTE):
             sayings = [saying for one in new for saying in one.sayings if _kind(saying.kind) is kind]
             texts = [text for saying in sayings for text in fresh(saying)]
             spoken = [one for one in new if any(_kind(saying.kind) is kind for saying in one.sayings)]
@@ -323,6 +326,8 @@ def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
             return ResultKind.TOOL_RESULT
         case SayingKind.PROMPT | SayingKind.ASSISTANT:
             return OperationKind.PROMPT
+        case SayingKind.REMOTE:
+            return OperationKind.REMOTE
 
 
 def _key(codec: Codec, connection: str, part: Part) -> PartKey:

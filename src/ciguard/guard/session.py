@@ -47,10 +47,11 @@ from ciguard.guard.upstream import Upstreams
 from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, Operation, Result
+from ciguard.operation import Json, Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
 from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
+from ciguard.policy.remote import remote_refusal
 from ciguard.policy.trust import BaseCommit, PolicyOrigin, source_for
 from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, patience, proxy_variables, write_codex_home
@@ -403,7 +404,9 @@ def agent_environment(plan: Plan, server: GuardServer, token: str, scratch: Path
         environ |= patience(type_, plan.policy.approval.timeout_seconds)
         environ |= connection_variables(name, type_, server.url(name), token)
         if type_ is ConnectionType.OPENAI:
-            environ |= write_codex_home(scratch / "codex", server.url(name))
+            search = Operation(OperationKind.REMOTE, {"texts": ["tool web_search"]})
+            allowed = not remote_refusal(connection.declared.remote, search)
+            environ |= write_codex_home(scratch / "codex", server.url(name), "live" if allowed else "disabled")
     return environ
 
 

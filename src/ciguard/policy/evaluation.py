@@ -11,6 +11,7 @@ from ciguard.policy import globs
 from ciguard.policy.egress import EGRESS, GUARDED_KINDS, egress_refusal
 from ciguard.policy.matching import Matcher, Subject, Watch
 from ciguard.policy.models import Approval, Connection, Policy
+from ciguard.policy.remote import NOTHING_REMOTE, REMOTE, remote_refusal
 from ciguard.policy.rules import ActionWord, Rule
 
 UNDECLARED_CONNECTION = "ciguard:undeclared-connection"
@@ -35,11 +36,15 @@ class Evaluator:
         }
 
     def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
-        """Whether anything there decides on ``kind``: a rule, ``egress``, or that the connection is not declared."""
+        """Whether anything there decides on ``kind``: a rule, ``egress``, or that the connection is not declared.
+
+        What the model's service is asked to do is decided everywhere.
+        """
         return (
             connection not in self._rules
             or kind in self._rules[connection]
             or (not connection and kind in GUARDED_KINDS)
+            or kind is OperationKind.REMOTE
         )
 
     def masks(self, kind: OperationKind | ResultKind, connection: str) -> bool:
@@ -55,11 +60,20 @@ class Evaluator:
         watch = self._rules[subject.connection].get(subject.kind)
         matched = watch.matched(Subject(subject)) if watch is not None else []
         decision = concluded(matched, self._policy.approval) if matched else ALLOWED
-        if isinstance(subject, Operation) and subject.kind in GUARDED_KINDS and not subject.connection:
-            refused = egress_refusal(self._policy.egress, subject)
-            if refused:
-                return Decision(Action.BLOCK, decision.risk, (*decision.reasons, Reason(EGRESS, refused)))
+        if isinstance(subject, Operation) and (reason := self._fixed(subject)) is not None:
+            return Decision(Action.BLOCK, decision.risk, (*decision.reasons, reason))
         return decision
+
+    def _fixed(self, operation: Operation) -> Reason | None:
+        """Why a key of the policy other than a rule refuses ``operation``."""
+        if operation.kind is OperationKind.REMOTE:
+            declared = self._policy.connections.get(operation.connection)
+            refused = remote_refusal(declared.remote if declared else NOTHING_REMOTE, operation)
+            return Reason(REMOTE, refused) if refused else None
+        if operation.kind in GUARDED_KINDS and not operation.connection:
+            refused = egress_refusal(self._policy.egress, operation)
+            return Reason(EGRESS, refused) if refused else None
+        return None
 
     def evidence(self, subject: Operation | Result) -> dict[str, list[str]]:
         """The commands and files that each matching rule found in ``subject``, by the rule's id."""

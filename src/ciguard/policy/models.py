@@ -30,6 +30,7 @@ from ciguard.policy.shapes import (
     Method,
     PathGlob,
     Recipient,
+    RemoteHost,
     UpstreamUrl,
     VariableName,
     VaultName,
@@ -138,6 +139,23 @@ class ConnectionLimits(Section):
     request_bytes: int = Field(default=33_554_432, ge=1, description="The largest request body, in bytes.")
 
 
+class Remote(Section):
+    """What the agent may have the model's service itself do; the agent's closed network does not bound that."""
+
+    tools: tuple[Glob, ...] = Field(
+        default=(),
+        description="Tools that the service runs itself, by the names that the API gives them, such as web_search_*, "
+        "code_interpreter, google_search, mcp; * stands for any characters. None when absent.",
+        examples=[["web_search*"]],
+    )
+    hosts: tuple[RemoteHost, ...] = Field(
+        default=(),
+        description='Hosts whose addresses the service may be given: of images, files and MCP servers; "*" is any '
+        "address. None when absent.",
+        examples=[["images.example.com", "*.example.org"]],
+    )
+
+
 class Connection(Section):
     """A model API that the agent may reach through the guard."""
 
@@ -155,6 +173,7 @@ class Connection(Section):
         examples=[["claude-*"]],
     )
     limits: ConnectionLimits = Field(default=ConnectionLimits(), description="What a session may use up.")
+    remote: Remote = Field(default=Remote(), description="What the model's service may be asked to do itself.")
     rules: tuple[Rule, ...] = Field(
         default=(), description="Rules for this connection alone, besides the general ones."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
@@ -180,6 +180,7 @@ EgressPattern = Annotated[
     ),
     AfterValidator(_host_pattern),
 ]
+RemoteHost = Literal["*"] | EgressPattern
 Method = Annotated[str, Shape(r"[A-Z][A-Z-]{0,31}", "an HTTP method", "write it in capital letters, for example GET")]
 PathGlob = Annotated[
     str,

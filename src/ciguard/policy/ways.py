@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ciguard.policy import globs
+from ciguard.policy.hosts import host_pattern
 from ciguard.policy.models import (
     Approval,
     Audit,
@@ -23,6 +24,7 @@ from ciguard.policy.models import (
     Masking,
     Policy,
     Protection,
+    Remote,
     SessionLimits,
     seconds,
 )
@@ -146,6 +148,11 @@ def egress_covers(wide: EgressHost, narrow: EgressHost) -> bool:
     )
 
 
+def remote_covers(wide: str, narrow: str) -> bool:
+    """Whether every address that ``narrow`` names is one of ``wide``."""
+    return wide == narrow or wide == "*" or (narrow != "*" and host_pattern(wide).covers(host_pattern(narrow)))
+
+
 def _all_covered(covers: Callable[[str, str], bool], wide: Sequence[str] | None, narrow: Sequence[str] | None) -> bool:
     """Whether each of ``narrow`` is covered by one of ``wide``; None stands for anything."""
     return wide is None or (narrow is not None and all(any(covers(one, other) for one in wide) for other in narrow))
@@ -223,6 +230,8 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Connection, "upstream"): _SAME,
     (Connection, "models"): _models(),
     (Connection, "rules"): _UNION,
+    (Remote, "tools"): _within(globs.covers, what="the service's tool"),
+    (Remote, "hosts"): _within(remote_covers, what="the host"),
     (Credential, "env"): _SAME,
     (ConnectionLimits, "requests"): _LOWEST,
     (ConnectionLimits, "output_tokens"): _LOWEST,

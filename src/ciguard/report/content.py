@@ -27,7 +27,7 @@ def content_of(kind: OperationKind | ResultKind, body: Json) -> Content:
     """How the body of an operation or result of ``kind`` reads. A body of another shape reads as its JSON."""
     match kind, body:
         case (
-            (OperationKind.PROMPT | OperationKind.INSTRUCTIONS | ResultKind.TOOL_RESULT),
+            (OperationKind.PROMPT | OperationKind.INSTRUCTIONS | OperationKind.REMOTE | ResultKind.TOOL_RESULT),
             {"texts": list(texts)},
         ):
             return Content("", "\n".join(_text(text) for text in texts))

@@ -215,6 +215,7 @@ _GROUPS: Mapping[OperationKind | ResultKind, Kind] = {
     OperationKind.COMMAND: Kind.CALLS,
     OperationKind.CONNECT: Kind.NETWORK,
     OperationKind.HTTP_REQUEST: Kind.NETWORK,
+    OperationKind.REMOTE: Kind.NETWORK,
     ResultKind.RESPONSE_TEXT: Kind.RESULTS,
     ResultKind.TOOL_RESULT: Kind.RESULTS,
     ResultKind.ROWS: Kind.RESULTS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Literal
 
 from ciguard.forge import github, gitlab
 from ciguard.inspect.known_value import forms
@@ -111,16 +112,18 @@ def trust_variables(bundle: Path) -> dict[str, str]:
     return dict.fromkeys(TRUST, str(bundle))
 
 
-def write_codex_home(directory: Path, url: str) -> dict[str, str]:
+def write_codex_home(directory: Path, url: str, web_search: Literal["disabled", "live"]) -> dict[str, str]:
     """A Codex configuration that uses the connection at ``url``, and the variable that points Codex there.
 
     What Codex would do besides its task is off: it would look for updates and extensions on hosts that no policy names,
-    and dump its shell's environment to a file. Source: Codex's configuration reference, "model_providers", "features".
+    and dump its shell's environment to a file. ``web_search`` is what OpenAI runs for it; Codex asks for it unless told
+    otherwise. Source: Codex's configuration reference, "model_providers", "features", "web_search".
     """
     (directory / "config.toml").write_text(
         f"""\
 model_provider = "ciguard"
 check_for_update_on_startup = false
+web_search = "{web_search}"
 
 [model_providers.ciguard]
 name = "ciguard"

@@ -93,7 +93,7 @@ def test_agents_are_led_to_the_connection(type_: ConnectionType, expected: dict[
 
 
 def test_codex_is_led_there_by_a_configuration_of_its_own(tmp_path: Path) -> None:
-    assert write_codex_home(tmp_path, "http://127.0.0.1:4711/gpt") == {"CODEX_HOME": str(tmp_path)}
+    assert write_codex_home(tmp_path, "http://127.0.0.1:4711/gpt", "disabled") == {"CODEX_HOME": str(tmp_path)}
     written = (tmp_path / "config.toml").read_text()
     configuration = tomllib.loads(written)
     assert configuration["model_provider"] == "ciguard"
@@ -105,6 +105,7 @@ def test_codex_is_led_there_by_a_configuration_of_its_own(tmp_path: Path) -> Non
         "supports_websockets": False,
     }
     assert configuration["analytics"] == {"enabled": False}
+    assert configuration["web_search"] == "disabled"
 
 
 def test_programs_find_the_proxy_in_either_case_and_leave_loopback_alone() -> None:

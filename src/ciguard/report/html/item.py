@@ -41,6 +41,7 @@ _WORDS: Mapping[str, str] = {
     OperationKind.GIT_PUSH: "Git push",
     OperationKind.SSH_COMMAND: "SSH command",
     OperationKind.CONNECT: "Connection",
+    OperationKind.REMOTE: "Asked of the model's service",
     ResultKind.RESPONSE_TEXT: "From the model",
     ResultKind.TOOL_RESULT: "Tool result",
     ResultKind.ROWS: "Rows",
