@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +126,7 @@ async def running(
     files: dict[str, str] | None = None,
     prepare: Callable[[GitHubForge], object] = id,
     agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
     """A session in a job for pull request 7 of alice's, or for none."""
     heard: list[str] = []
@@ -163,6 +164,7 @@ async def running(
                         "UPSTREAM_KEY": CREDENTIAL,
                         "GITHUB_API_URL": forge.url,
                         "CIGUARD_GITHUB_TOKEN": token,
+                        **(environ or {}),
                     },
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ciguard.testing.github_forge import GitHubForge
 from ciguard.testing.github_forge.state import ACTIONS_BOT
 from tests.integration.asking import running
 from tests.integration.guarded import until
+from tests.integration.receiver import Receiver
 
 
 async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
@@ -59,6 +61,66 @@ async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
         assert verify(tmp_path / "session", expected).steps[7].outcome is Outcome.FAILED
         assert "the agent ended by itself" in note
         assert "1 held" in note
+
+
+NOTIFY = "notify: {url: {env: HOOK}, secret: {env: HOOK_SECRET}}"
+
+
+async def test_a_channel_is_told_and_the_job_says_at_once_where_to_look(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        environ = {"HOOK": receiver.url, "HOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
+        async with running(tmp_path, f'{{approvers: ["@acme/security"], {NOTIFY}}}', environ=environ) as session:
+            request = await session.request()
+            await until(lambda: receiver.got)
+            (_, _, body) = receiver.got[0]
+            asked = json.loads(body)
+            address = f"https://github.com/acme/shop/pull/7#issuecomment-{request.id}"
+            assert asked["text"] == f"ciguard: approval needed <{address}>"
+            assert b"customer-4711" not in body
+            assert "echo deploy [ciguard-masked:hide:" in asked["blocks"][1]["text"]["text"]
+            assert session.process.stderr
+            line = b""
+            while b"asked at" not in line:
+                line = await session.process.stderr.readline()
+                assert line
+            assert address in line.decode()
+            assert not session.deployed
+            receiver.gate.clear()
+            session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+            # The second message is not answered: the agent goes on without it.
+            await until(lambda: session.deployed)
+            receiver.gate.set()
+            status, errors = await session.ended()
+            assert status == 0
+            assert "held  tool call Bash  no-deploy, hide  released" in errors
+        told = [(event["about"], event["status"]) for event in session.events("notified")]
+        assert told == [("request", 200), ("verdict", 200)]
+        assert "approved by @bob" in json.loads(receiver.got[1][2])["blocks"][1]["text"]["text"]
+        record = b"".join(path.read_bytes() for path in (tmp_path / "session").rglob("*") if path.is_file())
+        assert not any(value.encode() in record for value in environ.values())
+
+
+async def test_a_webhook_that_is_down_decides_nothing(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        receiver.status = 500
+        environ = {"HOOK": receiver.url, "HOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
+        async with running(tmp_path, f'{{approvers: ["@bob"], {NOTIFY}}}', environ=environ) as session:
+            session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+            status, errors = await session.ended()
+            assert (status, session.deployed) == (0, True)
+            assert errors.count("not notified  the webhook of approval.notify") == 1
+        assert [event["reason"] for event in session.events("notified")] == ["it answered with status 500"] * 2
+
+
+async def test_an_agent_sees_neither_the_address_of_a_webhook_nor_its_secret(tmp_path: Path) -> None:
+    environ = {"HOOK": "https://hooks.example.com/services/T0/B0/xyzxyzxyz", "HOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
+    look = "import os; print([n for n in os.environ if 'HOOK' in n], open('/proc/%d/environ' % os.getppid()).read())"
+    agent = (sys.executable, "-c", f"{look}; assert not any('HOOK' in name for name in os.environ)")
+    async with running(tmp_path, f'{{approvers: ["@bob"], {NOTIFY}}}', environ=environ, agent=agent) as session:
+        assert session.process.stdout
+        printed = (await session.process.stdout.read()).decode()
+        await session.ended()
+        assert not any(value in printed for value in environ.values())
 
 
 async def test_a_denial_makes_the_agent_go_another_way(tmp_path: Path) -> None:

@@ -579,8 +579,8 @@ async def test_a_failure_of_the_guard_itself_ends_the_session_and_passes_nothing
 async def test_people_watching_are_told_what_was_refused(tmp_path: Path) -> None:
     async with guarded(tmp_path, script=fine) as guard:
         await guard.call(body=message(BAD))
-        assert [(notice.action.word, notice.subject, notice.rules) for notice in guard.notices] == [
-            ("block", "prompt", ("no-key-hunting",))
+        assert [(notice.kind, notice.subject, notice.rules) for notice in guard.notices] == [
+            ("blocked", "prompt", ("no-key-hunting",))
         ]
 
 

@@ -12,6 +12,7 @@ from ciguard.approvals.person import Panel, Roster, panels
 from ciguard.approvals.request import ApprovalRequest, Run, request_digest
 from ciguard.approvals.ruling import Denied, Evidence, Expired, Pending, Released, Ruling, Withdrawn
 from ciguard.approvals.waiting import Clock, Question, Texts
+from ciguard.approvals.watcher import Decided, Watcher
 from ciguard.codecs.document import dump
 from ciguard.decision import Decision
 from ciguard.forge.thread import ForgeTrouble, Thread
@@ -56,7 +57,10 @@ class Asked:
 
 
 class ForgeApprover:
-    """Asks in the thread of one place. ``texts`` makes the texts for a request; ``mask`` hides what rules hide."""
+    """Asks in the thread of one place, and tells ``watchers``.
+
+    ``texts`` makes the texts for a request; ``mask`` hides what rules hide.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class ForgeApprover:
         mask: Callable[[Operation | Result], Operation | Result],
         mask_text: Callable[[str], str],
         texts: Callable[[Asked], Texts],
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._place = place
         self._run = run
@@ -80,6 +85,7 @@ class ForgeApprover:
         self._mask = mask
         self._mask_text = mask_text
         self._texts = texts
+        self._watchers = watchers
         self._asked = 0
         self._open = 0
         self._own: set[int] = set()
@@ -148,23 +154,31 @@ class ForgeApprover:
         return Asked(request, shown, decision, said, body, seq, self._recorder.head)
 
     async def _answered(self, asked: Asked, place: Place, began: datetime) -> Verdict:
-        question = Question(asked.request, place.thread, self._clock, self._texts(asked), self._own)
+        def posted(url: str) -> None:
+            for watcher in self._watchers:
+                watcher.asked(asked, url)
+
+        question = Question(asked.request, place.thread, self._clock, self._texts(asked), self._own, posted)
         ruling = Ruling(Withdrawn("The agent no longer waits for it."))
         try:
             ruling = await question.answer()
         finally:
             # In the log before anything goes on, and also when nobody waits any more.
             verdict = self._verdict(ruling)
+            waited = round((self._clock.now() - began).total_seconds() * 1000)
+            decided = Decided(type(ruling.outcome).__name__.lower(), verdict, waited)
             self._recorder.record(
                 EventType.VERDICT,
                 approval=asked.request.id,
-                outcome=type(ruling.outcome).__name__.lower(),
+                outcome=decided.outcome,
                 reason=verdict.reason,
                 comment=question.comment,
-                waited_ms=round((self._clock.now() - began).total_seconds() * 1000),
+                waited_ms=waited,
                 evidence=[_facts(evidence) for evidence in _evidence(ruling)],
                 discounted=len(ruling.discounted),
             )
+            for watcher in self._watchers:
+                watcher.decided(asked, decided, question.url)
             closing = asyncio.create_task(question.close(ruling))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

@@ -76,15 +76,25 @@ class OutOfTime(Exception):
 class Question:
     """One request for approval in ``thread``.
 
-    ``own`` gathers the ids of the guard's own comments, in which nobody answers anything.
+    ``own`` gathers the ids of the guard's own comments, in which nobody answers anything. ``posted`` is told the
+    address of the request's comment once people can read it.
     """
 
-    def __init__(self, request: ApprovalRequest, thread: Thread, clock: Clock, texts: Texts, own: set[int]) -> None:
+    def __init__(
+        self,
+        request: ApprovalRequest,
+        thread: Thread,
+        clock: Clock,
+        texts: Texts,
+        own: set[int],
+        posted: Callable[[str], None],
+    ) -> None:
         self._request = request
         self._thread = thread
         self._clock = clock
         self._texts = texts
         self._own = own
+        self._on_posted = posted
         self._posted: Posted | None = None
         self._seen: tuple[tuple[int, str], ...] = ()
         self._snapshot: Snapshot | None = None
@@ -100,6 +110,11 @@ class Question:
         """The id of the comment that asks, once it is written."""
         return self._posted.id if self._posted else None
 
+    @property
+    def url(self) -> str:
+        """The address of that comment; empty until then."""
+        return self._posted.url if self._posted else ""
+
     async def answer(self) -> Ruling:
         """Ask, and wait until there is an outcome other than Pending."""
         missing = tuple(panel.quorum.words for panel in self._request.panels)
@@ -110,6 +125,7 @@ class Question:
         except OutOfTime:
             return Ruling(Expired())
         self._own.add(posted.id)
+        self._on_posted(posted.url)
         excluded = dict(self._request.excluded)
         for elector in (elector for panel in self._request.panels for elector in panel.electors):
             if isinstance(elector, Person) and elector.id not in excluded:

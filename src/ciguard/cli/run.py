@@ -137,14 +137,14 @@ def _announce_keys(planned: Plan, environ: Mapping[str, str], paint: Painter) ->
 
 
 def _announce(notice: Notice, paint: Painter) -> None:
-    """Say on the spot what was held or blocked; the log of a CI job is watched while it grows."""
-    from ciguard.decision import Action
+    """Say on the spot what was held or blocked, and where people are asked: a job's log is watched while it grows."""
+    from ciguard.guard.judge import NoticeKind
     from ciguard.report.paint import Span, Tone
 
-    tone = Tone.BAD if notice.action is Action.BLOCK else Tone.WARNING
-    word = "blocked" if notice.action is Action.BLOCK else "held"
-    line = (Span("ciguard  ", Tone.FAINT), Span(f"{word}  ", tone), Span(f"{notice.subject}  "))
-    print(paint((*line, Span(", ".join(notice.rules), Tone.FAINT))), file=sys.stderr)
+    tone = Tone.BAD if notice.kind is NoticeKind.BLOCKED else Tone.WARNING
+    line = (Span("ciguard  ", Tone.FAINT), Span(f"{notice.kind}  ", tone), Span(f"{notice.subject}  "))
+    now = (Span(f"  {notice.now}", tone),) if notice.now else ()
+    print(paint((*line, Span(", ".join(notice.rules), Tone.FAINT), *now)), file=sys.stderr)
 
 
 def _publish(outcome: Outcome, environ: Mapping[str, str], paint: Painter) -> None:

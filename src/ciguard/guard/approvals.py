@@ -16,10 +16,13 @@ from ciguard.sandbox.levels import Way
 from ciguard.session.recorder import Recorder
 
 if TYPE_CHECKING:
-    from ciguard.approvals.asking import ForgeApprover, Place
+    from ciguard.approvals.asking import Asked, ForgeApprover, Place
+    from ciguard.approvals.watcher import Decided
     from ciguard.forge.desk import Desk
     from ciguard.forge.thread import Posted
+    from ciguard.guard.judge import Notice
     from ciguard.guard.session import Plan
+    from ciguard.guard.webhook import Webhook
     from ciguard.report.approval_comment import Asker, Note
 
 TOKENS = {
@@ -40,6 +43,22 @@ class Masking:
     text: Callable[[str], str]
 
 
+class JobLog:
+    """Shows in the job's log where people are asked, as soon as they are; see Watcher."""
+
+    def __init__(self, announce: Callable[[Notice], None]) -> None:
+        self._announce = announce
+
+    def asked(self, asked: Asked, url: str) -> None:
+        """See Watcher."""
+        from ciguard.guard.judge import held
+
+        self._announce(held(asked.subject, asked.decision, f"asked at {url}"))
+
+    def decided(self, asked: Asked, decided: Decided, url: str) -> None:
+        """What became of it is shown when it is recorded, as of everything that is held."""
+
+
 class Approvals:
     """Who is asked in a session, and what is to be brought to an end with it."""
 
@@ -54,10 +73,17 @@ class ForgeApprovals(Approvals):
     """Approvals on a forge. The note of the session is brought up to date at its end, if the forge lets it."""
 
     def __init__(
-        self, approver: ForgeApprover, desk: Desk, place: Place | None, note: Note, recorder: Recorder
+        self,
+        approver: ForgeApprover,
+        desk: Desk,
+        place: Place | None,
+        note: Note,
+        recorder: Recorder,
+        webhook: Webhook | None,
     ) -> None:
         super().__init__(approver)
         self._forge = approver
+        self._webhook = webhook
         self._desk = desk
         self._place = place
         self._note = note
@@ -82,6 +108,8 @@ class ForgeApprovals(Approvals):
         from ciguard.report.approval_comment import session_note
 
         await self._forge.close()
+        if self._webhook:
+            await self._webhook.close()
         if self._place and self._posted:
             counts = self._recorder.counts
             told = f"{counts.operations}, {counts.held} held, {counts.blocked} blocked, {counts.masked} values masked"
@@ -94,9 +122,18 @@ class ForgeApprovals(Approvals):
 
 
 async def open_approvals(
-    plan: Plan, way: Way, session: str, argv: tuple[str, ...], recorder: Recorder, masking: Masking
+    plan: Plan,
+    way: Way,
+    session: str,
+    argv: tuple[str, ...],
+    recorder: Recorder,
+    masking: Masking,
+    announce: Callable[[Notice], None],
 ) -> Approvals:
-    """Whoever can be asked in this session. Raises ApprovalUnavailable where the policy asks for what cannot be had."""
+    """Whoever can be asked in this session; ``announce`` shows those who watch the job where people are asked.
+
+    Raises ApprovalUnavailable where the policy asks for what cannot be had.
+    """
     job = plan.identity.job
     if job is None:
         return _nobody("this is no job of a forge")
@@ -105,7 +142,7 @@ async def open_approvals(
     desk = _desk(plan, job)
     if desk is None:
         return _nobody(f"the guard has no token for the forge; {TOKENS[job.forge]}")
-    return await _on_forge(plan, way, job, desk, session, argv, recorder, masking)
+    return await _on_forge(plan, way, job, desk, session, argv, recorder, masking, announce)
 
 
 def _desk(plan: Plan, job: Job) -> Desk | None:
@@ -136,10 +173,12 @@ async def _on_forge(
     argv: tuple[str, ...],
     recorder: Recorder,
     masking: Masking,
+    announce: Callable[[Notice], None],
 ) -> Approvals:
     from ciguard.approvals.asking import ForgeApprover, Limits
     from ciguard.approvals.clock import SteadyClock
     from ciguard.approvals.request import Run
+    from ciguard.guard.webhook import Webhook
     from ciguard.report.approval_comment import ApprovalTexts, Asker
 
     policy = plan.policy.approval
@@ -152,6 +191,7 @@ async def _on_forge(
         roster = await desk.roster(plan.policy.approvers(), plan.codeowners)
         head = place.head if place and place.head else job.sha
         asker = Asker(shlex.join(masking.text(word) for word in argv), session, job.run_url, head, job.actor)
+        webhook = Webhook(plan.hook, asker, recorder, announce) if plan.hook else None
         approver = ForgeApprover(
             _Opening(desk, place, actor, job.run_id, self_approval=policy.self_approval).place,
             Run(session, "", job.run_id, job.run_attempt, "", plan.policy.digest),
@@ -162,8 +202,9 @@ async def _on_forge(
             mask=masking.subject,
             mask_text=masking.text,
             texts=lambda asked: ApprovalTexts(asked, asker),
+            watchers=[JobLog(announce), *([webhook] if webhook else [])],
         )
-        approvals = ForgeApprovals(approver, desk, place, _note(plan, way, asker), recorder)
+        approvals = ForgeApprovals(approver, desk, place, _note(plan, way, asker), recorder, webhook)
         await approvals.announce()
     except BaseException:
         desk.close()

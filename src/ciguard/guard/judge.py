@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ciguard.approvals.approver import Approver
 from ciguard.codecs.document import dump
@@ -39,13 +40,22 @@ class Held:
     decision: Decision
 
 
+class NoticeKind(StrEnum):
+    """What people watching the job are told of."""
+
+    HELD = "held"
+    BLOCKED = "blocked"
+    NOT_NOTIFIED = "not notified"
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that people watching the job want to see as it happens."""
+    """Something that people watching the job want to see as it happens; ``now`` says how things stand with it."""
 
-    action: Action
+    kind: NoticeKind
     subject: str
     rules: tuple[str, ...]
+    now: str = ""
 
 
 class Judge:
@@ -130,13 +140,13 @@ class Judge:
             effect="withheld" if judged.refusal else "forwarded",
             **self._facts(operation, judged, request, kinds),
         )
-        self._notify(operation, judged.decision)
+        self._notify(operation, judged)
         return seq
 
     def record_result(self, result: Result, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
         """Put a result and what was decided on it into the log, before the agent has it whole."""
         self._recorder.record(EventType.RESULT, result=result.kind.value, **self._facts(result, judged, request, kinds))
-        self._notify(result, judged.decision)
+        self._notify(result, judged)
 
     def count(self, *, refused: int, allowed: int) -> None:
         """Count towards the limit of refusals in a row: one request, one answer at a time."""
@@ -152,9 +162,12 @@ class Judge:
         self._recorder.record(EventType.SESSION_STOPPED, reason=reason)
         self._on_stop()
 
-    def _notify(self, subject: Operation | Result, decision: Decision) -> None:
-        if decision.action >= Action.HOLD:
-            self._on_notice(Notice(decision.action, _described(subject), decision.rules))
+    def _notify(self, subject: Operation | Result, judged: Judgement) -> None:
+        match judged.decision.action:
+            case Action.HOLD:
+                self._on_notice(held(subject, judged.decision, "refused" if judged.refusal else "released"))
+            case Action.BLOCK:
+                self._on_notice(Notice(NoticeKind.BLOCKED, _described(subject), judged.decision.rules))
 
     def _facts(
         self, subject: Operation | Result, judged: Judgement, request: int | None, kinds: Iterable[str]
@@ -179,6 +192,11 @@ def _because(decision: Decision) -> str:
     return "; ".join(
         f"rule {reason.rule}: {reason.text}" if reason.text else f"rule {reason.rule}." for reason in decision.reasons
     )
+
+
+def held(subject: Operation | Result, decision: Decision, now: str) -> Notice:
+    """What people are told of ``subject``, which ``decision`` holds."""
+    return Notice(NoticeKind.HELD, _described(subject), decision.rules, now)
 
 
 def _described(subject: Operation | Result) -> str:

@@ -44,6 +44,7 @@ from ciguard.guard.masking import session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.signing import signers_for
 from ciguard.guard.upstream import Upstreams
+from ciguard.guard.webhook import Hook, hook_of
 from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.placeholder import Placeholders
@@ -88,6 +89,7 @@ class Plan:
     cwd: Path
     base: BaseCommit | None
     codeowners: str
+    hook: Hook | None
 
     @property
     def credential_variables(self) -> frozenset[str]:
@@ -95,7 +97,7 @@ class Plan:
         from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
         from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
 
-        named = {connection.declared.credential.env for connection in self.connections.values()}
+        named = set(self.policy.guard_variables())
         named |= {signing.key.env for signing in self.policy.audit.sign if signing.key}
         named |= GITHUB | GITLAB | set(self.policy.secrets)
         carrying = {
@@ -156,6 +158,7 @@ def plan(
         name: OpenConnection(name, declared, credential(f"the connection {name}", declared.credential.env, environ))
         for name, declared in policy.connections.items()
     }
+    hook = hook_of(policy.approval.notify, environ) if policy.approval.notify else None
     signers = signers_for(policy, identity, environ)
     known = _secrets(policy, connections, environ)
     base = source if isinstance(source, BaseCommit) else None
@@ -173,6 +176,7 @@ def plan(
         workspace,
         base,
         _codeowners(source, policy, identity.job),
+        hook,
     )
 
 
@@ -195,7 +199,9 @@ def _secrets(
     from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
 
     known = [KnownValue(f"{name}-credential", connection.credential) for name, connection in connections.items()]
-    for variable in (*policy.secrets, *sorted(GITHUB | GITLAB)):
+    notify = policy.approval.notify
+    told = [notify.url.env, *([notify.secret.env] if notify.secret else [])] if notify else []
+    for variable in (*policy.secrets, *told, *sorted(GITHUB | GITLAB)):
         value = environ.get(variable, "").strip()
         if len(value) >= SHORTEST:
             known.append(KnownValue(re.sub(r"[^a-z0-9]+", "-", variable.lower()).strip("-"), value))
@@ -335,7 +341,7 @@ async def _guard(
 
     masking = Masking(hidden, mask)
     try:
-        approvals = await open_approvals(plan, sandbox.way, session, argv, recorder, masking)
+        approvals = await open_approvals(plan, sandbox.way, session, argv, recorder, masking, announce)
     except CiguardError as error:
         recorder.finish(mask(error.cause), _sign(plan))
         raise

@@ -121,10 +121,10 @@ class Identity(Section):
 
 
 class Credential(Section):
-    """Where the guard gets the credential of a connection. The agent never sees it."""
+    """Where the guard gets a secret that it uses itself. The agent never sees it."""
 
     env: VariableName = Field(
-        description="The variable of the guard's own environment that holds the credential: its name, never its value.",
+        description="The variable of the guard's own environment that holds the secret: its name, never its value.",
         examples=["ANTHROPIC_API_KEY"],
     )
 
@@ -179,6 +179,20 @@ class Connection(Section):
     )
 
 
+class Notify(Section):
+    """A webhook that is told of requests for approval and of verdicts. It decides nothing, and nothing waits for it."""
+
+    url: Credential = Field(
+        description="Its https address, such as that of a Slack channel: whoever knows it can write there, so it is a "
+        "secret of the guard's environment."
+    )
+    secret: Credential | None = Field(
+        default=None,
+        description="The secret that signs what is sent: whsec_ and base64, as Standard Webhooks has it. Unsigned when "
+        "absent.",
+    )
+
+
 class Approval(Section):
     """When an operation is held or blocked because of its risk, and who may release it."""
 
@@ -204,6 +218,12 @@ class Approval(Section):
     most: int = Field(default=20, ge=1, le=500, description="Requests in a session; what is held beyond is refused.")
     timeout: Duration = Field(
         default="30m", description="How long to wait for a verdict before refusing: 90s, 30m, 2h."
+    )
+
+    notify: Notify | None = Field(
+        default=None,
+        description="A webhook to tell, in the JSON that Slack takes; nobody is told when absent.",
+        examples=[{"url": {"env": "CIGUARD_NOTIFY_URL"}, "secret": {"env": "CIGUARD_NOTIFY_SECRET"}}],
     )
 
     @property
@@ -526,12 +546,11 @@ class Policy(Section):
             if rule.id in seen:
                 raise refusal(f"there are two rules {rule.id}", "give each rule an id of its own", at=(*place, "id"))
             seen.add(rule.id)
-        credentials = {connection.credential.env for connection in self.connections.values()}
         for index, name in enumerate(self.env):
-            if name in credentials:
+            if name in self.guard_variables():
                 raise refusal(
-                    f"{name} is the credential of a connection and must not reach the agent",
-                    "remove it from env: the guard gives the agent a token of its own",
+                    f"{name} holds a secret of the guard's own and must not reach the agent",
+                    "remove it from env: for a model, the guard gives the agent a token of its own",
                     at=("env", index),
                 )
         return self
@@ -544,6 +563,13 @@ class Policy(Section):
         for name, connection in self.connections.items():
             placed += [(("connections", name, "rules", index), rule) for index, rule in enumerate(connection.rules)]
         return placed
+
+    def guard_variables(self) -> frozenset[str]:
+        """The variables of the guard's environment whose secrets it uses itself, but for those that sign."""
+        used = [connection.credential for connection in self.connections.values()]
+        if notify := self.approval.notify:
+            used += [notify.url, *([notify.secret] if notify.secret else [])]
+        return frozenset(credential.env for credential in used)
 
     def approvers(self) -> frozenset[str]:
         """Everybody whom the policy names as approver anywhere."""

@@ -19,7 +19,8 @@ from ciguard.report.inert import code_block, code_span, prose
 _MENTION = re.compile(r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:\[bot\]|(?:/[A-Za-z0-9_.-]+)+)?")
 _REFERENCE = re.compile(r"[0-9a-f]+\.[0-9]+-[0-9a-f]+")
 _INSTRUCTION = re.compile(r"/?ciguard")
-_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+")
+LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+")
+"""An address that can stand in a link: nothing in it ends one."""
 
 
 @cache
@@ -61,7 +62,7 @@ def _instruction(prefix: str) -> Markup:
 
 
 def _link(url: str) -> Markup:
-    return Markup(f"<{url}>" if _LINK.fullmatch(url) else code_span(url, 300))  # noqa: S704
+    return Markup(f"<{url}>" if LINK.fullmatch(url) else code_span(url, 300))  # noqa: S704
 
 
 def _only_inert(value: object) -> object:

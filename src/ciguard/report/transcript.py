@@ -163,6 +163,9 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             tone = Tone.GOOD if event["outcome"] == "released" else Tone.BAD
             title = _title(event, event["outcome"], f"{event['approval']} after {event['waited_ms'] // 1000} s", tone)
             return Entry(event, frozenset({Kind.HELD}), title, event["reason"])
+        case EventType.NOTIFIED if event["reason"]:
+            title = _title(event, "not notified", f"{event['about']} {event['approval']}", Tone.WARNING)
+            return Entry(event, frozenset(), title, f"the webhook: {event['reason']}")
         case EventType.SESSION_STOPPED:
             return Entry(event, frozenset(), _title(event, "session stopped", "", Tone.BAD), event["reason"])
         case _:

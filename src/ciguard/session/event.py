@@ -34,6 +34,7 @@ class EventType(StrEnum):
     ORIGINAL = "original"
     APPROVAL_REQUESTED = "approval_requested"
     VERDICT = "verdict"
+    NOTIFIED = "notified"
     AGENT_EXITED = "agent_exited"
     SESSION_STOPPED = "session_stopped"
     SESSION_FINISHED = "session_finished"
@@ -295,6 +296,18 @@ class Verdict(_Record):
     discounted: Count
 
 
+class Notified(_Record):
+    """The policy's webhook was told of a request or a verdict, once.
+
+    ``status`` is that of its answer, 0 without one; ``reason`` says why the message did not arrive, empty when it did.
+    """
+
+    approval: str
+    about: Literal["request", "verdict"]
+    status: Count
+    reason: str
+
+
 class AgentExited(_Record):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
@@ -349,6 +362,7 @@ FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
     EventType.ORIGINAL: Original,
     EventType.APPROVAL_REQUESTED: ApprovalRequested,
     EventType.VERDICT: Verdict,
+    EventType.NOTIFIED: Notified,
     EventType.AGENT_EXITED: AgentExited,
     EventType.SESSION_STOPPED: SessionStopped,
     EventType.SESSION_FINISHED: SessionFinished,

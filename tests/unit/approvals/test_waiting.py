@@ -27,7 +27,8 @@ class Scene:
         self.clock = FakeClock()
         self.thread = FakeThread(self.clock)
         self.own: set[int] = set()
-        self.question = Question(request, self.thread, self.clock, PlainTexts(), self.own)
+        self.posted: list[str] = []
+        self.question = Question(request, self.thread, self.clock, PlainTexts(), self.own, self.posted.append)
 
     async def answered(self) -> Ruling:
         """The ruling, with the comment brought up to date."""

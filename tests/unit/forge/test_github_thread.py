@@ -263,7 +263,7 @@ class ForgeClock(FakeClock):
 
 async def test_a_whole_question(forge: GitHubForge, thread: GitHubThread) -> None:
     clock = ForgeClock()
-    question = Question(request(forge), thread, clock, PlainTexts(), set())
+    question = Question(request(forge), thread, clock, PlainTexts(), set(), lambda _: None)
     clock.at(10, lambda: forge.comment(7, "mallory", f"/ciguard approve {REQUEST.reference}"))
     clock.at(20, lambda: forge.comment(7, "alice", f"/ciguard approve {REQUEST.reference}"))
     clock.at(30, lambda: forge.comment(7, "bob", f"/ciguard approve {REQUEST.reference}"))
@@ -283,7 +283,7 @@ async def test_a_whole_question(forge: GitHubForge, thread: GitHubThread) -> Non
 
 async def test_an_hour_of_nothing_costs_at_most_five_requests(forge: GitHubForge, thread: GitHubThread) -> None:
     clock = ForgeClock()
-    question = Question(request(forge), thread, clock, PlainTexts(), set())
+    question = Question(request(forge), thread, clock, PlainTexts(), set(), lambda _: None)
     ruling = await question.answer()
     await question.close(ruling)
     assert (ruling.outcome, clock.passed >= 3600) == (Expired(), True)

@@ -266,7 +266,7 @@ def question(forge: GitLabForge, thread: GitLabThread, clock: ForgeClock, minute
     request = ApprovalRequest(
         REQUEST.id, REQUEST.digest, HEAD, expires, (panel(Team("acme/security")),), excluded, thread.prefix
     )
-    return Question(request, thread, clock, PlainTexts(), set())
+    return Question(request, thread, clock, PlainTexts(), set(), lambda _: None)
 
 
 async def test_a_whole_question(forge: GitLabForge, thread: GitLabThread) -> None:

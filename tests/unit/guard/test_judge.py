@@ -9,7 +9,7 @@ import pytest
 from ciguard.approvals.approver import Verdict
 from ciguard.decision import Action, Decision, Quorum
 from ciguard.guard.approved import Approved
-from ciguard.guard.judge import Judge, Notice
+from ciguard.guard.judge import Judge, Notice, NoticeKind
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
@@ -121,9 +121,9 @@ async def test_the_record_says_what_became_of_it(tmp_path: Path) -> None:
         "reasons": [{"rule": "no", "text": "Not here.", "risk": 0}],
     }
     assert (said["result"], said["decision"]["action"]) == ("tool_result", "block")
-    assert [(notice.action, notice.subject, notice.rules) for notice in judging.notices] == [
-        (Action.BLOCK, "tool call Bash", ("no",)),
-        (Action.BLOCK, "tool result", ("no",)),
+    assert [(notice.kind, notice.subject, notice.rules) for notice in judging.notices] == [
+        (NoticeKind.BLOCKED, "tool call Bash", ("no",)),
+        (NoticeKind.BLOCKED, "tool result", ("no",)),
     ]
 
 

@@ -163,7 +163,13 @@ WRONG = [
     ("tests: [{operation: {sql: {}, prompt: {}}, expect: allow}]", 2, 21, "exactly one operation", "kind: body"),
     ("tests: [{operation: {shell: {}}, expect: allow}]", 2, 21, "exactly one operation", "tool_call"),
     # the credential and the agent's environment
-    ("env: [B, A]\nconnections: {c: {type: openai, credential: {env: A}}}", 2, 10, "A is the credential", "remove it"),
+    (
+        "env: [B, A]\nconnections: {c: {type: openai, credential: {env: A}}}",
+        2,
+        10,
+        "A holds a secret of the guard's own",
+        "remove it",
+    ),
 ]
 
 

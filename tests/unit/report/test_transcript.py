@@ -166,8 +166,13 @@ def test_requests_for_approval_and_their_verdicts_are_shown(tmp_path: Path) -> N
         evidence=[],
         discounted=0,
     )
+    recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="request", status=200, reason="")
+    recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="verdict", status=500, reason="status 500")
     sample.end(recorder)
-    shown = [entry for entry in entries(open_session(tmp_path / "session")) if Kind.HELD in entry.kinds]
+    every = list(entries(open_session(tmp_path / "session")))
+    told = [entry.searchable.split("  ", 1)[1] for entry in every if entry.event["type"] == EventType.NOTIFIED]
+    assert told == ["not notified  verdict 3f9a2c.1\nthe webhook: status 500"]
+    shown = [entry for entry in every if Kind.HELD in entry.kinds]
     assert [entry.searchable.split("  ", 1)[1] for entry in shown] == [
         "asked  3f9a2c.1 on github.com/acme/shop#7\n2 of @bob, role:admin, until 2026-11-02T10:00:00Z",
         "expired  3f9a2c.1 after 61 s\nNobody decided.",

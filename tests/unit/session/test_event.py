@@ -131,6 +131,12 @@ VALID: dict[EventType, dict[str, Any]] = {
         ],
         "discounted": 1,
     },
+    EventType.NOTIFIED: {
+        "approval": "3f9a2c.1",
+        "about": "verdict",
+        "status": 302,
+        "reason": "it answered with a redirect, which is not followed",
+    },
     EventType.AGENT_EXITED: {"status": 0, "signal": ""},
     EventType.SESSION_STOPPED: {"reason": ""},
     EventType.SESSION_FINISHED: {"outcome": "", "operations": 1, "blocked": 1, "held": 1, "masked": 1},
