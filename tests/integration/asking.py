@@ -101,7 +101,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def script(heard: list[str]) -> Callable[[Conversation], Sequence[Block]]:
+def script(heard: list[str], command: str = COMMAND) -> Callable[[Conversation], Sequence[Block]]:
     """What the model says: it tries to deploy, and then says that it is done."""
 
     def answer(conversation: Conversation) -> Sequence[Block]:
@@ -111,8 +111,8 @@ def script(heard: list[str]) -> Callable[[Conversation], Sequence[Block]]:
         if not conversation.tools:
             return [Text("Shipping")]
         if conversation.provider is Provider.OPENAI_RESPONSES:
-            return [Text("All tests pass, so I ship it."), Call("exec_command", {"cmd": COMMAND})]
-        return [Text("All tests pass, so I ship it."), Call("Bash", {"command": COMMAND, "description": "ship"})]
+            return [Text("All tests pass, so I ship it."), Call("exec_command", {"cmd": command})]
+        return [Text("All tests pass, so I ship it."), Call("Bash", {"command": command, "description": "ship"})]
 
     return answer
 
@@ -127,11 +127,12 @@ async def running(
     prepare: Callable[[GitHubForge], object] = id,
     agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
     environ: Mapping[str, str] | None = None,
+    command: str = COMMAND,
 ) -> AsyncIterator[Running]:
     """A session in a job for pull request 7 of alice's, or for none."""
     heard: list[str] = []
     with GitHubForge() as forge, Issuer() as issuer:
-        async with LoopbackModel(script(heard), api_keys=[CREDENTIAL]) as model:
+        async with LoopbackModel(script(heard, command), api_keys=[CREDENTIAL]) as model:
             shop = folder / "shop"
             shop.mkdir()
             (shop / ".ciguard.yml").write_text(

@@ -63,6 +63,23 @@ async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
         assert "1 held" in note
 
 
+async def test_what_is_long_can_be_read_whole_before_it_is_decided(tmp_path: Path) -> None:
+    command = "echo deploy customer-4711 " + "abcdefg " * 4_000 + "the-end"
+    async with running(tmp_path, '{approvers: ["@bob"]}', command=command) as session:
+        request = await session.request()
+        bot = session.forge.written_by(ACTIONS_BOT)
+        parts = [comment for comment in bot if "what ciguard's request" in comment.body]
+        assert len(parts) == 2
+        assert all(f"#issuecomment-{part.id}>" in request.body and part.id < request.id for part in parts)
+        shown = "".join(part.body.split("```")[1].removeprefix("text\n").removesuffix("\n") for part in parts)
+        assert shown.count("abcdefg") == 4_000
+        assert "the-end" in shown
+        assert "customer-4711" not in shown
+        session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert session.heard[-1].startswith("deploy")
+
+
 NOTIFY = "notify: {url: {env: HOOK}, secret: {env: HOOK_SECRET}}"
 
 

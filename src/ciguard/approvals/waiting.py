@@ -62,8 +62,11 @@ class Clock(Protocol):
 class Texts(Protocol):
     """What is written into the thread, as Markdown."""
 
-    def asking(self, ruling: Ruling) -> str:
-        """The request's comment, as things stand."""
+    def parts(self) -> Sequence[str]:
+        """What does not fit into the request's comment, in comments of its own; empty when all of it fits."""
+
+    def asking(self, ruling: Ruling, parts: Sequence[str]) -> str:
+        """The request's comment, as things stand; ``parts`` are the addresses of the comments with all of it."""
 
     def reply(self, discounted: Discounted) -> str:
         """The short answer to a comment that does not count."""
@@ -96,6 +99,7 @@ class Question:
         self._own = own
         self._on_posted = posted
         self._posted: Posted | None = None
+        self._parts: list[str] = []
         self._seen: tuple[tuple[int, str], ...] = ()
         self._snapshot: Snapshot | None = None
         self._standings: dict[int, tuple[int, Standing | None]] = {}
@@ -118,13 +122,14 @@ class Question:
     async def answer(self) -> Ruling:
         """Ask, and wait until there is an outcome other than Pending."""
         missing = tuple(panel.quorum.words for panel in self._request.panels)
-        text = self._texts.asking(Ruling(Pending(missing)))
         try:
-            post = partial(self._thread.post, text)
-            self._posted = posted = await patiently(post, self._clock, self._request.expires)
+            # Before the request, so that whoever can answer it can read all of it.
+            for part in self._texts.parts():
+                self._parts.append((await self._write(part)).url)
+            text = self._texts.asking(Ruling(Pending(missing)), self._parts)
+            self._posted = posted = await self._write(text)
         except OutOfTime:
             return Ruling(Expired())
-        self._own.add(posted.id)
         self._on_posted(posted.url)
         excluded = dict(self._request.excluded)
         for elector in (elector for panel in self._request.panels for elector in panel.electors):
@@ -162,7 +167,7 @@ class Question:
             return
         until = self._clock.now() + CLOSING
         try:
-            edit = partial(self._thread.edit, self._posted.id, self._texts.asking(ruling))
+            edit = partial(self._thread.edit, self._posted.id, self._texts.asking(ruling, self._parts))
             await patiently(edit, self._clock, until)
             match ruling.outcome:
                 case Released(approvals):
@@ -174,6 +179,12 @@ class Question:
                     await patiently(react, self._clock, until)
         except OutOfTime:
             return
+
+    async def _write(self, text: str) -> Posted:
+        """A comment of the guard's own, before the request expires; else OutOfTime."""
+        posted = await patiently(partial(self._thread.post, text), self._clock, self._request.expires)
+        self._own.add(posted.id)
+        return posted
 
     async def _look(self, posted: Posted, freshness: Freshness) -> Ruling:
         """What the request comes to now. While the comments are the same, only the time can change it."""
@@ -207,7 +218,7 @@ class Question:
                 self._own.add((await self._thread.post(self._texts.reply(discounted))).id)
                 self._told.add(discounted.comment)
         if ruling.approvals != self._progress:
-            await self._thread.edit(posted.id, self._texts.asking(ruling))
+            await self._thread.edit(posted.id, self._texts.asking(ruling, self._parts))
             self._progress = ruling.approvals
 
 

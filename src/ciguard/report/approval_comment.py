@@ -1,11 +1,13 @@
 """What the guard writes into the thread of a pull request: requests for approval, short answers, one note per session.
 
 What the agent wants is shown whole where that fits, in a code block that nothing in it ends, with characters that do
-not show spelt out. Where it does not fit, the comment says how much is missing and names the digest of the whole.
+not show spelt out. Where it does not fit, the comment has its beginning and its end, and links to comments before it
+that have all of it; what is too long for these, too, cannot be read whole, and the comment says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,11 +18,21 @@ from ciguard.report.content import Content, content_of, fields
 from ciguard.report.inert import visible
 from ciguard.report.markdown import template
 
-MOST_SHOWN = 24_000
-"""Characters of the content that a comment shows; GitHub takes comments of at most 65,536."""
+MOST_SHOWN = 12_000
+"""Characters of the content that the request's comment shows.
 
-TAIL = 6_000
+GitHub takes comments of at most 65,536, and a code block of backticks only has three times as many.
+"""
+
+TAIL = 3_000
 """Characters of these that are its end, where it is cut."""
+
+
+PART = 20_000
+"""Characters of the content in each further comment."""
+
+MOST_PARTS = 10
+"""Further comments about one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,27 @@ class ApprovalTexts:
         self._asked = asked
         self._asker = asker
 
-    def asking(self, ruling: Ruling) -> str:
-        """The request's comment, as ``ruling`` has it."""
+    def parts(self) -> Sequence[str]:
+        """Comments with all of the content, when it does not fit into the request's and fits into these."""
+        text = visible(_whole(self._asked.subject).text)
+        starts = range(0, len(text), PART)
+        if len(text) <= MOST_SHOWN or len(starts) > MOST_PARTS:
+            return []
+        return [
+            template("approval_part.md.jinja").render(
+                request=self._asked.request.id,
+                number=number,
+                count=len(starts),
+                first=start + 1,
+                last=min(start + PART, len(text)),
+                length=len(text),
+                content=text[start : start + PART],
+            )
+            for number, start in enumerate(starts, 1)
+        ]
+
+    def asking(self, ruling: Ruling, parts: Sequence[str]) -> str:
+        """The request's comment, as ``ruling`` has it; ``parts`` are the addresses of the comments with all of it."""
         asked = self._asked
         content = _whole(asked.subject)
         text = visible(content.text)
@@ -57,6 +88,7 @@ class ApprovalTexts:
             content=shortened(text),
             hidden=max(len(text) - MOST_SHOWN, 0),
             length=len(text),
+            parts=parts,
             expires=clock_time(asked.request.expires),
             times=[clock_time(approval.created) for approval in ruling.approvals],
         )

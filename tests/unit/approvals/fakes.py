@@ -129,11 +129,19 @@ class FakeThread:
 
 
 class PlainTexts:
-    """Texts that say only what they are."""
+    """Texts that say only what they are; ``further`` are those of further comments."""
 
-    def asking(self, ruling: Ruling) -> str:
+    def __init__(self, *further: str) -> None:
+        self._further = further
+
+    def parts(self) -> Sequence[str]:
         """See Texts."""
-        return f"asking: {type(ruling.outcome).__name__}, {len(ruling.approvals)} approvals"
+        return self._further
+
+    def asking(self, ruling: Ruling, parts: Sequence[str]) -> str:
+        """See Texts."""
+        more = f", {len(parts)} parts" if parts else ""
+        return f"asking: {type(ruling.outcome).__name__}, {len(ruling.approvals)} approvals{more}"
 
     def reply(self, discounted: Discounted) -> str:
         """See Texts."""

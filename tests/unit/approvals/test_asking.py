@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,11 @@ class Texts:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
 
-    def asking(self, ruling: Ruling) -> str:
+    def parts(self) -> Sequence[str]:
+        """See Texts."""
+        return ()
+
+    def asking(self, ruling: Ruling, parts: Sequence[str]) -> str:
         """See Texts."""
         return f"{type(ruling.outcome).__name__}: {self.asked.request.reference}"
 

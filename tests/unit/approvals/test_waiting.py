@@ -23,12 +23,12 @@ METHODS = ["comments", "originals", "standing", "head"]
 class Scene:
     """A question that is asked at the start."""
 
-    def __init__(self, request: ApprovalRequest = REQUEST) -> None:
+    def __init__(self, request: ApprovalRequest = REQUEST, texts: PlainTexts | None = None) -> None:
         self.clock = FakeClock()
         self.thread = FakeThread(self.clock)
         self.own: set[int] = set()
         self.posted: list[str] = []
-        self.question = Question(request, self.thread, self.clock, PlainTexts(), self.own, self.posted.append)
+        self.question = Question(request, self.thread, self.clock, texts or PlainTexts(), self.own, self.posted.append)
 
     async def answered(self) -> Ruling:
         """The ruling, with the comment brought up to date."""
@@ -52,6 +52,27 @@ async def test_an_approval_releases_within_the_poll_interval(when: float) -> Non
     assert scene.clock.passed - when <= interval(when)
     assert scene.thread.written == {101: "asking: Released, 1 approvals"}
     assert scene.thread.reactions == [(102, Reaction.APPROVED)]
+
+
+async def test_all_of_it_is_there_before_the_request_and_nobody_answers_it() -> None:
+    scene = Scene(texts=PlainTexts("part 1", "part 2"))
+    scene.says(10)
+    ruling = await scene.answered()
+    assert isinstance(ruling.outcome, Released)
+    assert scene.thread.written == {
+        101: "part 1",
+        102: "part 2",
+        103: "asking: Released, 1 approvals, 2 parts",
+    }
+    assert scene.own == {101, 102, 103}
+    assert scene.posted == ["https://forge.example.com/1"]
+
+
+async def test_what_cannot_be_shown_in_time_is_not_asked() -> None:
+    scene = Scene(texts=PlainTexts("part 1"))
+    scene.thread.trouble["post"] = ForgeTrouble("no", status=503)
+    assert (await scene.answered()).outcome == Expired()
+    assert (scene.thread.written, scene.posted) == ({}, [])
 
 
 async def test_a_denial_ends_it() -> None:

@@ -26,7 +26,7 @@ from ciguard.approvals.ruling import (
 )
 from ciguard.decision import Action, Decision, Quorum, Reason
 from ciguard.operation import Json, Operation, OperationKind
-from ciguard.report.approval_comment import MOST_SHOWN, ApprovalTexts, Asker, Note, session_note
+from ciguard.report.approval_comment import MOST_PARTS, MOST_SHOWN, PART, ApprovalTexts, Asker, Note, session_note
 from ciguard.testing.github_forge.state import MOST_CHARACTERS
 from tests.unit.approvals.scene import REQUEST, START, operation
 
@@ -37,6 +37,7 @@ DECISION = Decision(
     (Reason("destructive-sql", "Drops a table.", 40), Reason("ciguard:risk", "The risk is 40 + 30 = 70.")),
     (Quorum(("@acme/security", "@bob")), Quorum(("role:maintain",), 2)),
 )
+URL = "https://github.com/acme/shop/pull/7#issuecomment-1"
 BOB = Evidence(101, 1002, "bob", Role.WRITE, START + timedelta(minutes=2), "a" * 64, ("b" * 64,))
 PENDING = Ruling(Pending(("1 of @acme/security, @bob",)))
 
@@ -51,7 +52,14 @@ def comment(
     """The comment about a held command."""
     subject = operation(command)
     subject = replace(subject, body={**subject.body, "input": {"command": command}})
-    return ApprovalTexts(Asked(REQUEST, subject, decision, said, "f" * 64, 17, "e" * 64), ASKER).asking(ruling)
+    texts = ApprovalTexts(Asked(REQUEST, subject, decision, said, "f" * 64, 17, "e" * 64), ASKER)
+    return texts.asking(ruling, [URL for _ in texts.parts()])
+
+
+def further(command: str) -> Sequence[str]:
+    """The further comments about a held command."""
+    subject = replace(operation(), body={"name": "Bash", "input": {"command": command}})
+    return ApprovalTexts(Asked(REQUEST, subject, DECISION, "", "f" * 64, 17, "e" * 64), ASKER).parts()
 
 
 def outside_code(markdown: str) -> str:
@@ -131,6 +139,41 @@ def test_long_content_says_what_is_missing() -> None:
     assert "xxx end" in text
     assert f"[... {100_010 - MOST_SHOWN} characters are not shown here ...]" in text
     assert "**This is not all of it.**" in text
+    assert text.count(f"<{URL}>") == 6
+
+
+def shown(part: str) -> str:
+    """What stands in the code block of a further comment."""
+    found = re.search(r"\n(`{3,})text\n(.*)\n\1\n\n</details>\n\Z", part, re.DOTALL)
+    assert found
+    return found[2]
+
+
+@pytest.mark.parametrize("length", [MOST_SHOWN + 1, PART, PART + 1, MOST_PARTS * PART])
+def test_all_of_it_can_be_read_in_further_comments(length: int) -> None:
+    command = ("line `with` ticks\n" * (length // 16 + 1))[:length]
+    parts = further(command)
+    assert "".join(map(shown, parts)) == command
+    assert len(parts) == -(-length // PART)
+    assert f"**Part 1 of {len(parts)}** of what ciguard's request `{REQUEST.id}`" in parts[0]
+    assert f"to {length} of {length}" in parts[-1]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_further_comments_are_inert(hostile: str) -> None:
+    (calm,) = further("x" * (MOST_SHOWN + 10))
+    parts = further((hostile * MOST_SHOWN)[: MOST_SHOWN + 10])
+    numbers = re.compile(r"[0-9]+")
+    assert parts
+    for part in parts:
+        assert numbers.sub("N", outside_code(part)) == numbers.sub("N", outside_code(calm))
+
+
+def test_what_is_too_long_for_all_comments_says_so() -> None:
+    command = "x" * (MOST_PARTS * PART + 1)
+    assert further(command) == []
+    text = comment(command)
+    assert "the rest cannot be read here" in text
     assert f"digest `{'f' * 64}`" in text
 
 
@@ -138,6 +181,8 @@ def test_the_longest_comment_is_not_too_long() -> None:
     reasons = tuple(Reason(f"rule-{number}", "`" * 1000, 1) for number in range(100))
     text = comment("\u202e" * 100_000, said="\x1b" * 100_000, decision=replace(DECISION, reasons=reasons))
     assert len(text) < MOST_CHARACTERS
+    assert len(comment("`" * 100_000, decision=replace(DECISION, reasons=reasons))) < MOST_CHARACTERS
+    assert max(map(len, further("`" * 100_000))) < MOST_CHARACTERS
 
 
 def test_short_content_has_no_such_remark() -> None:
@@ -147,7 +192,7 @@ def test_short_content_has_no_such_remark() -> None:
 def test_a_command_is_shown_with_its_program_and_directory() -> None:
     body: dict[str, Json] = {"path": "/tmp/psql", "argv": ["psql", "-c", "DROP TABLE x"], "cwd": "/srv/production"}
     subject = Operation(OperationKind.COMMAND, body)
-    text = ApprovalTexts(Asked(REQUEST, subject, DECISION, "", "f" * 64, 1, "e" * 64), ASKER).asking(PENDING)
+    text = ApprovalTexts(Asked(REQUEST, subject, DECISION, "", "f" * 64, 1, "e" * 64), ASKER).asking(PENDING, [])
     assert "psql -c 'DROP TABLE x'" in text
     assert "path: /tmp/psql\ncwd: /srv/production" in text
 
