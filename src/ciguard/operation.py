@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TypeAlias
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
@@ -84,14 +85,16 @@ class Result:
 
 def strings(value: Json | Mapping[str, Json]) -> Iterator[str]:
     """Every string in ``value`` in document order, object keys included."""
-    pending: list[Json | Mapping[str, Json]] = [value]
+    pending: list[Iterator[Json | Mapping[str, Json]]] = [iter((value,))]
     while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, list):
-            pending.extend(reversed(item))
-        elif isinstance(item, Mapping):
-            for key in reversed(list(item)):
-                pending.append(item[key])
-                pending.append(key)
+        for item in pending[-1]:
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, list):
+                pending.append(iter(item))
+                break
+            elif isinstance(item, dict | Mapping):  # a dict is told much faster than a mapping
+                pending.append(chain.from_iterable(item.items()))
+                break
+        else:
+            pending.pop()

@@ -130,14 +130,14 @@ def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     if masker.fields is not NO_FIELDS:
         value, named = mask_message_fields(value, masker)
         kinds.extend(named)
-    suspects = masker.suspects(list(strings(value)))
-    if not suspects:
+    secrets = masker.mask_each(strings(value))
+    if not secrets:
         return value, tuple(kinds)
 
     def change(text: str) -> str:
-        if text not in suspects:
+        masked = secrets.get(text)
+        if masked is None:
             return text
-        masked = masker.mask(text)
         kinds.extend(masked.kinds)
         return masked.text
 

@@ -8,10 +8,8 @@ functions, so however a text is cut, the outcome is the same. At most :data:`MOS
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
@@ -22,6 +20,7 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.inspect.projection import OTHER, projected
 from ciguard.inspect.rule_matcher import RuleMatcher, entropy, secret_rules
 from ciguard.inspect.span import Span, joined
+from ciguard.inspect.together import find_each
 from ciguard.inspect.value_matcher import ValueMatcher
 
 MOST_HELD = 2 * LONGEST + 1
@@ -102,7 +101,7 @@ class Masker:
             if len(text) <= REMEMBERED_LENGTH and len(self._clean) < REMEMBERED:
                 self._clean.add(text)
             return Masked(text)
-        return Masked(replaced(text, replacements), tuple(replacement.kind for replacement in replacements))
+        return _masked(text, replacements)
 
     def placeholder(self, kind: str, value: str) -> str:
         """What stands in the place of ``value``, which is masked for what it is called."""
@@ -113,13 +112,14 @@ class Masker:
         spans = find(self._matchers, self._placeholders, text, projected(text), 0, 0)
         return self.replacements(spans, 0)
 
-    def suspects(self, texts: Sequence[str]) -> set[str]:
-        """Those of ``texts`` that may hold a secret: the others hold none. One pass over all of them."""
-        separator = chr(OTHER)
-        data = projected(separator.join(texts))
-        starts = [0, *accumulate(len(text) + 1 for text in texts)]
-        places = (place for matcher in self._matchers for place in matcher.places(data))
-        return {texts[bisect_right(starts, place) - 1] for place in places}
+    def mask_each(self, texts: Iterable[str]) -> dict[str, Masked]:
+        """Those of ``texts`` that hold a secret, each masked like on its own; one pass over all of them."""
+        distinct = [text for text in dict.fromkeys(texts) if len(text) >= SHORTEST]
+        found: dict[str, Masked] = {}
+        for text, spans in find_each(self._matchers, distinct):
+            if replacements := self.replacements(apart(spans, self._placeholders, text, 0), 0):
+                found[text] = _masked(text, replacements)
+        return found
 
     def stream(self) -> MaskStream:
         """A new stream of text."""
@@ -158,6 +158,10 @@ class Masker:
         )
         self._matchers = (*self._always, learned)
         self._clean.clear()
+
+
+def _masked(text: str, replacements: Sequence[Replacement]) -> Masked:
+    return Masked(replaced(text, replacements), tuple(replacement.kind for replacement in replacements))
 
 
 def _lasts(value: str) -> bool:
@@ -235,18 +239,17 @@ def find(
 
     ``begin`` is the first index that is not context.
     """
-    found = [span for matcher in matchers for span in matcher.find(text, data, begin)]
-    if not found:
-        return found
-    return joined(_apart(found, placeholders.spans(text)), floor, text)
+    found = [span for matcher in matchers for span in matcher.find(text, data, begin, matcher.hints(data))]
+    return apart(found, placeholders, text, floor) if found else found
 
 
-def _apart(spans: Sequence[Span], placeholders: Sequence[tuple[int, int]]) -> list[Span]:
-    """What of ``spans`` is outside of ``placeholders``: a secret was masked there already.
+def apart(spans: Sequence[Span], placeholders: Placeholders, text: str, floor: int) -> list[Span]:
+    """What of ``spans``, found in ``text``, is to be replaced: in order, not overlapping, after ``floor``.
 
-    What a placeholder leaves of a span counts when it is as long as the shortest secret.
+    Where a placeholder is, a secret was masked already. What it leaves of a span counts when it is as long as the
+    shortest secret.
     """
-    for low, high in placeholders:
+    for low, high in placeholders.spans(text):
         pieces: list[Span] = []
         for span in spans:
             if span.end <= low or high <= span.start:
@@ -257,7 +260,7 @@ def _apart(spans: Sequence[Span], placeholders: Sequence[tuple[int, int]]) -> li
                 if end - start >= SHORTEST:
                     pieces.append(Span(start, end, span.kind, span.value, origin, span.priority, span.lasting))
         spans = pieces
-    return list(spans)
+    return joined(spans, floor, text)
 
 
 def replaced(text: str, replacements: Iterable[Replacement]) -> str:

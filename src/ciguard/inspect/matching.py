@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from ciguard.inspect.finder import Hint
 from ciguard.inspect.span import Span
 
 
 class Matcher(Protocol):
     """Recognises some secrets in a text and its projection (see :mod:`ciguard.inspect.projection`)."""
 
-    def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
-        """Every secret that begins at ``begin`` or later; what stands before is context.
+    def hints(self, data: bytes) -> Sequence[Hint]:
+        """What :meth:`find` needs to know of ``data``.
 
-        Whether something is found depends only on the text from its origin to its end and one character on each side.
+        A hint depends only on what stands before its end, and whether there is more to find there only on the text: so
+        hints that there would be none without what stands around a text do no harm.
         """
 
-    def places(self, data: bytes) -> Iterable[int]:
-        """Where something begins that :meth:`find` might find, whatever ends it."""
+    def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
+        """Every secret that begins at ``begin`` or later; what stands before is context.
+
+        ``hints`` are those of ``data``, and may be more. Whether something is found depends only on the text from its
+        origin to its end and one character on each side.
+        """
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """The earliest index that may still become part of a secret, when more text follows ``data``.

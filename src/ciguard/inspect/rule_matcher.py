@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from ciguard.inspect.candidate import expressions, literal_expression
-from ciguard.inspect.finder import Finder, finder
+from ciguard.inspect.finder import Finder, Hint, finder
 from ciguard.inspect.partial import WORD_BYTES, Shape, beginning, growing, left, shapes, together
 from ciguard.inspect.pattern import LONGEST, Node, character_set, parse, render, rendered_set, widths
 from ciguard.inspect.secret_rule import Category, SecretRule
@@ -143,18 +143,18 @@ class RuleMatcher:
         self.expressions = [expression for _, expression in found]
         self._finder = finder_of(self.expressions)
 
-    def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
+    def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
-        spans = (rule.span(match, text) for rule, match in self._matches(data, begin))
+        return self._finder.hints(data)
+
+    def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
+        """See :class:`~ciguard.inspect.matching.Matcher`."""
+        spans = (rule.span(match, text) for rule, match in self._matches(data, begin, hints))
         return [span for span in spans if span]
 
-    def places(self, data: bytes) -> Iterable[int]:
-        """See :class:`~ciguard.inspect.matching.Matcher`."""
-        return (match.start() for _, match in self._matches(data, 0))
-
-    def _matches(self, data: bytes, begin: int) -> Iterator[tuple[_Rule, re.Match[bytes]]]:
+    def _matches(self, data: bytes, begin: int, hints: Sequence[Hint]) -> Iterator[tuple[_Rule, re.Match[bytes]]]:
         around: dict[_Rule, list[tuple[int, int]]] = {}
-        for number, first, last in self._finder.hints(data):
+        for number, first, last in hints:
             rule = self._owners[number]
             around.setdefault(rule, []).append((max(begin, first - rule.longest), last + rule.longest))
         for rule, windows in around.items():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from ciguard.inspect.finder import Finder, finder
+from ciguard.inspect.finder import Finder, Hint, finder
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.pattern import rendered_set
 from ciguard.inspect.projection import projected
@@ -63,20 +63,20 @@ class ValueMatcher:
         self._beginnings = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
         self._longest = max((len(one.data) for one in self._literals), default=0)
 
-    def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
+    def hints(self, data: bytes) -> Sequence[Hint]:
+        """See :class:`~ciguard.inspect.matching.Matcher`."""
+        return self._finder.hints(data)
+
+    def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         return [
             Span(one.masked_from(data, start), start + len(one.data), one.known.kind, one.known.value, start, PRIORITY)
-            for one, start in self._found(data, begin)
+            for one, start in self._found(data, begin, hints)
             if text.startswith(one.text, start)
         ]
 
-    def places(self, data: bytes) -> Iterable[int]:
-        """See :class:`~ciguard.inspect.matching.Matcher`."""
-        return (start for _, start in self._found(data, 0))
-
-    def _found(self, data: bytes, begin: int) -> Iterator[tuple[_Literal, int]]:
-        for number, first, last in self._finder.hints(data):
+    def _found(self, data: bytes, begin: int, hints: Sequence[Hint]) -> Iterator[tuple[_Literal, int]]:
+        for number, first, last in hints:
             one = self._literals[number]
             for start in _occurrences(one.data, data, max(begin, first - len(one.data)), last):
                 yield one, start

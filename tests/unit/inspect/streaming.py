@@ -62,6 +62,12 @@ def replacements(spans: Sequence[Span], offset: int) -> list[Replacement]:
     ]
 
 
+def spans(matcher: Matcher, text: str) -> list[Span]:
+    """What ``matcher`` finds in ``text``."""
+    data = projected(text)
+    return list(matcher.find(text, data, 0, matcher.hints(data)))
+
+
 def whole(text: str, matchers: Sequence[Matcher]) -> str:
     """``text`` masked at once."""
     return replaced(text, replacements(find(matchers, PLACEHOLDERS, text, projected(text), 0, 0), 0))

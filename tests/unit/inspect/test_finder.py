@@ -17,7 +17,7 @@ from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule
 from ciguard.inspect.value_matcher import ValueMatcher
 from tests.unit.inspect.first_rules import SECRET_RULES
-from tests.unit.inspect.streaming import ODD_RULES
+from tests.unit.inspect.streaming import ODD_RULES, spans
 
 RULES = [*SECRET_RULES, *ODD_RULES]
 PORTABLE = RuleMatcher(RULES, finder_of=Re2Finder)
@@ -33,22 +33,21 @@ def test_every_match_has_a_candidate_and_both_engines_find_it(rule: SecretRule) 
 
     @given(st.from_regex(rule.pattern), st.text(max_size=4), st.text(max_size=4))
     @settings(max_examples=20, deadline=None)
-    def found(secret: str, before: str, after: str) -> None:
+    def every(secret: str, before: str, after: str) -> None:
         text = before + secret + after
         data = projected(text)
-        spans = list(alone.find(text, data, 0))
-        assert not spans or hyperscan.hints(data)
-        assert {(span.start, span.end) for span in spans} <= {
-            (span.start, span.end) for span in FAST.find(text, data, 0) if span.kind == rule.kind
+        found = spans(alone, text)
+        assert not found or hyperscan.hints(data)
+        assert {(span.start, span.end) for span in found} <= {
+            (span.start, span.end) for span in spans(FAST, text) if span.kind == rule.kind
         }
         assert _sorted(PORTABLE, text) == _sorted(FAST, text)
-        assert {span.origin for span in spans} <= set(alone.places(data))
 
-    found()
+    every()
 
 
 def _sorted(matcher: RuleMatcher | ValueMatcher, text: str) -> list[tuple[int, int, str]]:
-    return sorted((span.start, span.end, span.kind) for span in matcher.find(text, projected(text), 0))
+    return sorted((span.start, span.end, span.kind) for span in spans(matcher, text))
 
 
 @given(st.lists(st.sampled_from([*(text for text, _, _ in VALUES[:40]), "a", " ", "é", "\0"]), max_size=6).map("".join))
@@ -68,7 +67,7 @@ def test_what_could_still_become_a_secret_is_open(rule: SecretRule) -> None:
     @settings(max_examples=30, deadline=None)
     def held(secret: str, before: str, data: st.DataObject) -> None:
         text = before + secret
-        for span in alone.find(text, projected(text), 0):
+        for span in spans(alone, text):
             cut = data.draw(st.integers(span.start + 1, span.end - 1))
             assert alone.open_from(b"\xff" + projected(text[:cut]))[0] <= 1 + span.start
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ciguard.inspect.finder import Hint
 from ciguard.inspect.masking import GROWTH, MOST_HELD, PROMPT
 from ciguard.inspect.pattern import LONGEST
 from ciguard.inspect.rule_matcher import RuleMatcher
@@ -146,12 +147,12 @@ class _Counting:
         self._matcher = matcher
         self.read = 0
 
-    def find(self, text: str, data: bytes, begin: int) -> Collection[Span]:
+    def hints(self, data: bytes) -> Sequence[Hint]:
         self.read += len(data)
-        return self._matcher.find(text, data, begin)
+        return self._matcher.hints(data)
 
-    def places(self, data: bytes) -> list[int]:
-        raise NotImplementedError
+    def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
+        return self._matcher.find(text, data, begin, hints)
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         self.read += len(data)
