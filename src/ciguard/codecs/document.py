@@ -30,7 +30,7 @@ DEEPEST = 200
 _split_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _split_list = msgspec.json.Decoder(list[msgspec.Raw])
-_encode = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 
 
 class Part(msgspec.Struct, frozen=True, dict=True):
@@ -193,6 +193,7 @@ def _finite(digits: str) -> float:
 
 
 _strict = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+_decode = msgspec.json.Decoder(float_hook=_finite).decode
 
 
 def parse(raw: bytes | str) -> Json:
@@ -202,19 +203,22 @@ def parse(raw: bytes | str) -> Json:
     :data:`DEEPEST` levels.
     """
     try:
-        value = _parse_plain(raw)
+        value = _parse_plain(raw.encode() if isinstance(raw, str) else raw)
     except (ValueError, msgspec.DecodeError, RecursionError):
         value = _parse_strictly(raw)
-    openers = raw.count("{") + raw.count("[") if isinstance(raw, str) else raw.count(b"{") + raw.count(b"[")
-    if openers > DEEPEST:
+    if len(raw) > 2 * DEEPEST:  # each level takes two characters
         _refuse_depth(value)
     return value
 
 
-def _parse_plain(raw: bytes | str) -> Json:
-    """The value of JSON that is the same when it is written again, so that no name is there twice; else ValueError."""
-    value: Json = msgspec.json.decode(raw)
-    if _encode.encode(value) != (raw.encode() if isinstance(raw, str) else raw):
+def _parse_plain(raw: bytes) -> Json:
+    """The value of JSON that is the same, but for white space, when it is written again; else ValueError.
+
+    So no name is there twice.
+    """
+    value: Json = _decode(raw)
+    again = _encode(value)
+    if again != raw and again != msgspec.json.format(raw, indent=-1):
         raise ValueError("not the same when written again")
     return value
 
@@ -232,15 +236,17 @@ def refuse_duplicates(raw: bytes) -> None:
     parse(raw)
 
 
+_CONTAINERS = (dict, list)  # asked much faster than a union
+
+
 def _refuse_depth(value: Json) -> None:
-    level: list[Json] = [value]
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(DEEPEST):
         level = [
             inner
             for outer in level
-            if isinstance(outer, dict | list)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
+            if isinstance(inner, _CONTAINERS)
         ]
         if not level:
             return

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ciguard.codecs import document
 from ciguard.codecs.document import DEEPEST, Part, dump, join, parse, rewrite, split
 from ciguard.codecs.error import WireError
 from ciguard.operation import Json
@@ -134,6 +136,77 @@ def test_what_is_not_one_json_object_is_refused(raw: bytes) -> None:
 def test_values_that_parsers_read_differently_are_refused(raw: bytes) -> None:
     with pytest.raises(WireError):
         parse(raw)
+
+
+TOKENS = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    ", ",
+    ": ",
+    '"a"',
+    '"b"',
+    '"\\u0061"',
+    '"\\""',
+    '"\\u0022"',
+    '"\\\\u0022"',
+    '""',
+]
+TOKENS += [
+    '"\\\\"',
+    '"\\ud800"',
+    '"é"',
+    '"\\n"',
+    "1",
+    "-0",
+    "1.0",
+    "1e400",
+    "9" * 30,
+    "null",
+    "true",
+    "NaN",
+    "\x01",
+    '"',
+    "\\",
+]
+
+
+@settings(max_examples=2_000)
+@given(st.lists(st.sampled_from(TOKENS), max_size=14).map("".join))
+@example('{"\\u0022\\u0022":1,"a":1, "a":""}')
+@example('{"a": "\\u0022\\u0022\\u0022\\u0022", "b": 1, "b": 1}')
+@example('{"a" :"x","a":1}')
+@example('[{"a": 1}, {"a": "\\""}]')
+def test_what_is_read_fast_is_read_alike(text: str) -> None:
+    assert _outcome(parse, text) == _outcome(parse, text.encode()) == _outcome(document._parse_strictly, text)
+
+
+@settings(max_examples=300)
+@given(values, spacing, st.booleans(), st.data())
+def test_a_name_that_is_there_twice_is_always_noticed(
+    value: Json, separators: tuple[str, str], ascii_only: bool, data: st.DataObject
+) -> None:
+    """Wherever in a value a member is written a second time, whatever it holds."""
+    text = json.dumps(value, separators=separators, ensure_ascii=ascii_only)
+    places = [place for place, char in enumerate(text) if char == "{"]
+    place = data.draw(st.sampled_from(places or [0]))
+    twice = data.draw(st.sampled_from(['"x": 1, "x": 1', '"x": "\\"", "x": []', '"x":{"y":""},"x": {"y":""}']))
+    empty = text[place + 1 :].lstrip().startswith("}")
+    doubled = (
+        f"{text[: place + 1]}{twice}{'' if empty else ','}{text[place + 1 :]}" if places else f"[{{{twice}}},{text}]"
+    )
+    assert _outcome(parse, doubled) == _outcome(document._parse_strictly, doubled)
+
+
+def _outcome(read: Callable[..., Json], raw: bytes | str) -> str:
+    """What comes of reading, with the types of numbers and the order of names."""
+    try:
+        return repr(read(raw))
+    except WireError:
+        return "refused"
 
 
 def test_errors_quote_nothing() -> None:
