@@ -275,7 +275,10 @@ class Intake:
         kinds = {_kind(saying.kind) for saying in new.sayings}
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
         forwarded = None if value is new.original else dump(value)
-        digest = self._recorder.store(new.part.raw if forwarded is None else forwarded)
+        if forwarded is None:
+            digest = self._recorder.store(new.part.raw, new.part.digest)
+        else:
+            digest = self._recorder.store(forwarded)
         restored = self.restored(value, connection)
         return Seen(forwarded if restored is value else dump(restored), digest, refusal), value
 

@@ -61,10 +61,26 @@ def expressions(pattern: str, kind: str, literals: Collection[str]) -> tuple[byt
 
     A pattern takes a while to read: where the literals will do, it is not.
     """
-    words = {literal.lower() for literal in literals}
-    if words and not words & COMMON:
+    words = telling(literals)
+    if words:
         return tuple(literal_expression(word) for word in sorted(words))
     return (_beginning(parse(pattern, kind)),)
+
+
+def telling(literals: Collection[str]) -> frozenset[str]:
+    """``literals`` in lower case; none if ordinary text is full of some, so that they are not looked for."""
+    words = frozenset(literal.lower() for literal in literals)
+    return words if not words & COMMON else frozenset()
+
+
+def farthest(pattern: Node, literals: Collection[str]) -> int:
+    """Characters after the beginning of a match within which a candidate ends."""
+    words = telling(literals)
+    if not words:
+        return widths(pattern)[1]
+    items = _flat(pattern)
+    sure = next(count for count in range(1, len(items) + 1) if holds_one_of(Sequence(items[:count]), words))
+    return sum(widths(item)[1] for item in items[:sure])
 
 
 def literal_expression(word: str) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache, cached_property
 from typing import Any
 
-from ciguard.inspect.candidate import expressions, literal_expression
+from ciguard.inspect.candidate import expressions, farthest, literal_expression
 from ciguard.inspect.finder import Finder, Hint, finder
 from ciguard.inspect.partial import WORD_BYTES, Shape, beginning, growing, left, shapes, together
 from ciguard.inspect.pattern import LONGEST, Node, character_set, parse, render, rendered_set, widths
@@ -70,6 +70,11 @@ class _Rule:
     def longest(self) -> int:
         """Characters that a match may have."""
         return widths(self._pattern)[1]
+
+    @cached_property
+    def farthest(self) -> int:
+        """Characters after the beginning of a match within which a hint leads to it."""
+        return farthest(self._pattern, self.rule.literals)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -156,7 +161,7 @@ class RuleMatcher:
         around: dict[_Rule, list[tuple[int, int]]] = {}
         for number, first, last in hints:
             rule = self._owners[number]
-            around.setdefault(rule, []).append((max(begin, first - rule.longest), last + rule.longest))
+            around.setdefault(rule, []).append((max(begin, first - rule.farthest), last + rule.longest))
         for rule, windows in around.items():
             for low, high in _merged(windows):
                 for match in rule.matches(data, low, high):

@@ -37,12 +37,15 @@ class PackWriter:
         self._size = 0
         self._hash = hashlib.sha256()
 
-    def store(self, body: bytes) -> str:
-        """The SHA-256 in hex of ``body``, once it is in a pack. Raises ``ValueError`` beyond the format's limits."""
-        digest = hashlib.sha256(body).hexdigest()
-        if digest not in self._places:
-            self._append(digest, body)
-        return digest
+    def store(self, body: bytes, digest: bytes | None = None) -> str:
+        """The SHA-256 in hex of ``body``, once it is in a pack. Raises ``ValueError`` beyond the format's limits.
+
+        ``digest`` is that SHA-256 where it is known.
+        """
+        name = (digest or hashlib.sha256(body).digest()).hex()
+        if name not in self._places:
+            self._append(name, body)
+        return name
 
     @property
     def count(self) -> int:

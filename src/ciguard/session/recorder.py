@@ -138,10 +138,13 @@ class Recorder:
             self._position = position
             return position.count - 1
 
-    def store(self, body: bytes) -> str:
-        """The SHA-256 in hex of ``body`` (masked), once it is stored under it; a body known already costs a hash."""
+    def store(self, body: bytes, digest: bytes | None = None) -> str:
+        """The SHA-256 in hex of ``body`` (masked), once it is stored under it; a body known already costs a hash.
+
+        ``digest`` is that SHA-256, from whoever has it already.
+        """
         with self._latch:
-            return self._packs.store(body)
+            return self._packs.store(body, digest)
 
     def spool(self) -> Spool:
         """A place for a response that is about to be streamed."""
