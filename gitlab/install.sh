@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
-# Installs the guard from the fetched sources, by the lock's hashes, as the action does.
+# Installs the guard from the fetched sources, by the lock's hashes, as the action does. The guard of the component's own
+# image (gitlab/Containerfile) is taken instead if it was made from the very same commit, and no other ever is.
 #
-# Reads CIGUARD_PYTHON and CIGUARD_HOME, which has the sources.
+# $1: where such an image has its guard. Reads CIGUARD_PYTHON, CIGUARD_COMMIT and CIGUARD_HOME, which has the sources.
 set -euo pipefail
 source "${BASH_SOURCE[0]%/*}/../action/fail.sh"
 unset "${!PYTHON@}"
 
+if [[ -e $1/commit ]]; then
+    commit=$(<"$1/commit")
+    if [[ $commit == "$CIGUARD_COMMIT" ]]; then
+        ln -s "$1/venv" "$CIGUARD_HOME/venv"
+        exit
+    fi
+    echo "the image's guard is of commit $commit, and the component's is installed: $CIGUARD_COMMIT" >&2
+fi
 "$CIGUARD_PYTHON" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$CIGUARD_PYTHON is not Python 3.11 or later" "Use an image that has it, or set the input 'python'"
 "$CIGUARD_PYTHON" -I -m pip --version >/dev/null ||

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from ciguard.operation import Json
 from ciguard.report.export import gitlab_annotations
-from tests.unit.gitlab.definitions import ROOT, template
+from tests.unit.gitlab.definitions import COMPONENT, ROOT, template
 from tests.unit.session import sample
 
 GUIDE = (ROOT / "docs/gitlab.md").read_text(encoding="utf-8")
@@ -222,11 +222,53 @@ def test_an_empty_script_is_an_error(home: Path) -> None:
     assert "\nguard " not in done.stdout
 
 
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Where an image has the guard of the commit in ``COMPONENT``."""
+    (tmp_path / "image/venv").mkdir(parents=True)
+    (tmp_path / "image/commit").write_text(COMPONENT["sha"] + "\n")
+    return tmp_path / "image"
+
+
+def install(image: Path, folder: Path, commit: str) -> subprocess.CompletedProcess[str]:
+    """The component's installation with an unusable Python, so that it gets no further than to what it must install."""
+    (folder / "home").mkdir()
+    variables = {"CIGUARD_HOME": str(folder / "home"), "CIGUARD_PYTHON": "/bin/false", "CIGUARD_COMMIT": commit}
+    return bash(f"bash {ROOT}/gitlab/install.sh {image}", folder, **variables)
+
+
+def test_the_guard_of_an_image_of_the_same_commit_is_used(image: Path, tmp_path: Path) -> None:
+    done = install(image, tmp_path, COMPONENT["sha"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "home/venv").resolve() == image / "venv"
+
+
+@pytest.mark.parametrize("commit", ["f" * 40, COMPONENT["sha"][:39], COMPONENT["sha"] + "0", "*", ""])
+def test_the_guard_of_an_image_of_another_commit_is_not_used(image: Path, tmp_path: Path, commit: str) -> None:
+    done = install(image, tmp_path, commit)
+    assert done.returncode == 1
+    assert (
+        f"the image's guard is of commit {COMPONENT['sha']}, and the component's is installed: {commit}" in done.stderr
+    )
+    assert "is not Python 3.11 or later" in done.stderr
+    assert not (tmp_path / "home/venv").exists()
+
+
+def test_an_image_that_does_not_say_its_commit_has_no_guard(image: Path, tmp_path: Path) -> None:
+    (image / "commit").write_text("")
+    assert install(image, tmp_path, COMPONENT["sha"]).returncode == 1
+
+
+def test_the_job_looks_for_an_images_guard_where_the_image_has_it() -> None:
+    assert 'gitlab/install.sh" /opt/ciguard\n' in JOB["before_script"][0]
+    assert 'echo "$COMMIT" >/opt/ciguard/commit' in (ROOT / "gitlab/Containerfile").read_text(encoding="utf-8")
+
+
 def test_a_python_that_is_too_old_is_said(home: Path) -> None:
     old = home / "old"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    done = bash(f"bash {ROOT}/gitlab/install.sh", home, CIGUARD_HOME=str(home), CIGUARD_PYTHON=str(old))
+    done = bash(f"bash {ROOT}/gitlab/install.sh {home}/none", home, CIGUARD_HOME=str(home), CIGUARD_PYTHON=str(old))
     assert (done.returncode, "is not Python 3.11 or later" in done.stderr) == (1, True)
     assert refusal(home) in done.stderr
 
