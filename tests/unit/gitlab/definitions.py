@@ -21,6 +21,9 @@ COMPONENT = {
     "reference": "gitlab.example.com/acme/ciguard/agent@1.2.3",
 }
 EXPRESSION = re.compile(r"\$\[\[ (?P<source>[a-z]+)\.(?P<name>[a-z-]+) \]\]")
+_INCLUDED = re.compile(
+    r"\$CI_SERVER_FQDN/(acme/ciguard/(?P<name>[a-z]+)@\d+\.\d+\.\d+|\$CI_PROJECT_PATH/(?P<own>[a-z]+)@\$CI_COMMIT_SHA)"
+)
 
 
 class _Reference:
@@ -76,3 +79,20 @@ def _placed(value: Any, sources: Mapping[str, Mapping[str, Any]]) -> Any:
 def published_schema() -> Any:
     """GitLab's published schema of CI files, with the header of components, as the package check-jsonschema has it."""
     return jsonschema.Draft7Validator(get_builtin_schema("vendor.gitlab-ci"))
+
+
+def included_jobs(pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    """The jobs of the components that ``pipeline`` includes, which are there, take these inputs and are valid.
+
+    What its own jobs extend must be among them, or beside them.
+    """
+    made: dict[str, Any] = {}
+    for included in pipeline["include"]:
+        if "component" in included:
+            found = _INCLUDED.fullmatch(included["component"])
+            assert found, included
+            jobs = with_inputs(found["name"] or found["own"], included.get("inputs", {}))
+            published_schema().validate(jobs)
+            made |= jobs
+    assert {job["extends"] for job in pipeline.values() if "extends" in job} <= made.keys() | pipeline.keys()
+    return made

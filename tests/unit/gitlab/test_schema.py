@@ -13,6 +13,7 @@ from tests.unit.gitlab.definitions import (
     COMPONENTS,
     EXPRESSION,
     ROOT,
+    included_jobs,
     load,
     published_schema,
     template,
@@ -88,19 +89,7 @@ TO_PASTE = [
 def test_what_the_guide_gives_to_paste_is_what_the_schema_says(text: str) -> None:
     (pipeline,) = load(text)
     published_schema().validate(pipeline)
-    check_includes(pipeline)
-
-
-def check_includes(pipeline: dict[str, Any]) -> None:
-    """What ``pipeline`` includes is there, takes these inputs, and gives what its jobs extend."""
-    made: dict[str, Any] = {}
-    for included in pipeline["include"]:
-        found = re.fullmatch(r"\$CI_SERVER_FQDN/acme/ciguard/([a-z]+)@\d+\.\d+\.\d+", included["component"])
-        assert found
-        jobs = with_inputs(found[1], included.get("inputs", {}))
-        published_schema().validate(jobs)
-        made |= jobs
-    assert {job["extends"] for job in pipeline.values() if "extends" in job} <= made.keys()
+    included_jobs(pipeline)
 
 
 def test_the_guide_shows_every_component() -> None:
