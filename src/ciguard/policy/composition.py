@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ciguard.errors import PolicyError
-from ciguard.policy.models import Identity, IsolationLevel, Policy
+from ciguard.policy.models import UNASKED, Identity, IsolationLevel, Policy
 from ciguard.policy.rules import Rule
 from ciguard.policy.ways import Disagreement, agree, combined, tighten
 from ciguard.policy.yaml_document import Document, Path
@@ -34,6 +34,7 @@ def compose(layer: Layer) -> Policy:
         _check_new_rules(inherited, own)
         result: Policy = combined(inherited, own, tighten)
         _check_credentials(result, own)
+        _check_approvers(result)
     except Disagreement as disagreement:
         raise _error(layer.document, disagreement) from None
     return _settled(result).model_copy(update={"tests": own.tests})
@@ -97,6 +98,12 @@ def _check_credentials(policy: Policy, own: Policy) -> None:
                 "remove it from env, or use another variable for the credential",
                 at,
             )
+
+
+def _check_approvers(policy: Policy) -> None:
+    """Whoever an extended policy asks is asked: no environment stands in for them."""
+    if policy.unasked():
+        raise Disagreement(*UNASKED, ("approval",))
 
 
 def _settled(policy: Policy) -> Policy:

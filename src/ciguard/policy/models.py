@@ -24,6 +24,7 @@ from ciguard.policy.shapes import (
     ConnectionName,
     Duration,
     EgressPattern,
+    EnvironmentName,
     FieldName,
     Glob,
     IssuerUrl,
@@ -42,6 +43,13 @@ VERSION = 1
 
 NEVER = 101
 """A threshold that no risk reaches."""
+
+
+UNASKED = (
+    "these approvers are not asked: the reviewers of the environment decide",
+    "remove the approvers, or via: environment",
+)
+"""Cause and remedy when a policy asks both the approvers that it names and the reviewers of an environment."""
 
 
 class ConnectionType(StrEnum):
@@ -216,8 +224,29 @@ class Approval(Section):
     )
     most_open: int = Field(default=5, ge=1, le=50, description="Requests that may be open at the same time.")
     most: int = Field(default=20, ge=1, le=500, description="Requests in a session; what is held beyond is refused.")
-    timeout: Duration = Field(
-        default="30m", description="How long to wait for a verdict before refusing: 90s, 30m, 2h."
+    timeout: Duration | None = Field(
+        default=None,
+        description="How long a verdict may take before it is a refusal: 90s, 30m, 2h. When absent 30m, and 24h with "
+        "mode: resume.",
+    )
+    mode: Literal["wait", "resume"] = Field(
+        default="wait",
+        description="wait keeps the agent waiting; resume ends the job, which runs again once people have decided. "
+        "Only on GitHub.",
+    )
+    scope: Literal["once", "session"] = Field(
+        default="once",
+        description="What an approval releases: the operation once, or the same operation for the rest of the session.",
+    )
+    via: Literal["comment", "environment"] = Field(
+        default="comment",
+        description="How people decide: with a comment, or by letting a job into a protected environment. Only on "
+        "GitHub.",
+    )
+    environment: EnvironmentName | None = Field(
+        default=None,
+        description="The environment of via: environment. Its reviewers decide, so that no approvers are named.",
+        examples=["agent-approved"],
     )
 
     notify: Notify | None = Field(
@@ -229,7 +258,17 @@ class Approval(Section):
     @property
     def timeout_seconds(self) -> int:
         """The timeout in seconds."""
-        return seconds(self.timeout)
+        return seconds(self.timeout or {"wait": "30m", "resume": "24h"}[self.mode])
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Approval:
+        if (self.via == "environment") != (self.environment is not None):
+            raise refusal(
+                "via: environment and the name of an environment go together",
+                "write via: environment and environment: NAME, or neither",
+                at=("via",),
+            )
+        return self
 
 
 class IsolationPaths(Section):
@@ -553,7 +592,21 @@ class Policy(Section):
                     "remove it from env: for a model, the guard gives the agent a token of its own",
                     at=("env", index),
                 )
+        if stated := self.unasked():
+            raise refusal(*UNASKED, at=stated)
         return self
+
+    def unasked(self) -> tuple[str | int, ...]:
+        """Where the policy states approvers although it asks the reviewers of an environment; empty when nowhere."""
+        if self.approval.via == "comment":
+            return ()
+        asking: list[tuple[tuple[str | int, ...], Approval | Rule]] = [(("approval",), self.approval)]
+        for place, one in [*asking, *self.placed_rules()]:
+            if one.approvers is not None:
+                return (*place, "approvers")
+            if one.each_of:
+                return (*place, "each_of")
+        return ()
 
     def placed_rules(self) -> list[tuple[tuple[str | int, ...], Rule]]:
         """Every rule with its path in the document: the general ones, then those of each connection."""

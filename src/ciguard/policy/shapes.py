@@ -163,6 +163,14 @@ Duration = Annotated[
     str,
     Shape(r"[1-9][0-9]{0,5}[smh]", "a duration", "write a number and a unit: 90s, 30m or 2h"),
 ]
+EnvironmentName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,254}",
+        "an environment's name",
+        "write the name as the repository's settings have it, for example agent-approved",
+    ),
+]
 AgentPath = Annotated[
     str,
     Shape(

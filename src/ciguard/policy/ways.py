@@ -209,6 +209,7 @@ def agree(ways: Ways) -> Way:
 
 
 _SAME = Ways(_same, _same, default_binds=True)
+_LIKE = Ways(_same, _same)
 _OWN = Ways(_own, _own)
 _UNION = Ways(_union, _union)
 _LOWEST = _by_rank(int, "higher")
@@ -246,6 +247,10 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Approval, "most_open"): _LOWEST,
     (Approval, "most"): _LOWEST,
     (Approval, "timeout"): _by_rank(seconds, "longer"),
+    (Approval, "mode"): _LIKE,
+    (Approval, "scope"): _by_rank(("once", "session").index, "looser"),
+    (Approval, "via"): _LIKE,
+    (Approval, "environment"): _LIKE,
     (Isolation, "require"): _by_rank(_weakness, "weaker"),
     (Isolation, "prefer"): _by_rank(_weakness, "weaker"),
     (Isolation, "protected"): _by_rank(list(Protection).index, "looser"),
