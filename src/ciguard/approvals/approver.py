@@ -11,10 +11,16 @@ from ciguard.operation import Operation, Result
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of asking: released or not, and why, in a sentence that the agent is told."""
+    """What came of asking: released or not, and why, in a sentence that the agent is told.
+
+    ``awaited`` says that people decide after the session, which ends for it. ``standing`` is the request that released
+    the same before, for the rest of the session; nobody was asked again then.
+    """
 
     released: bool
     reason: str
+    awaited: bool = False
+    standing: str = ""
 
 
 class Approver(Protocol):

@@ -123,7 +123,12 @@ class Withdrawn:
     why: str
 
 
-Outcome: TypeAlias = Pending | Released | Denied | Expired | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Asked, and left to people: the job ends, and what they decide is for another one."""
+
+
+Outcome: TypeAlias = Pending | Released | Denied | Expired | Withdrawn | Awaited
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,32 @@
 """Waiting for the answer to one request: its comment, the looks at the thread, and what people are told meanwhile.
 
-Every look reads the thread and decides anew. A look that finds a release is not believed: everything that it rests on
-is read once more, without any cache, and decided again. Trouble with the forge only ever takes time, never the
-decision: at the end of the time the answer is no.
+A look that finds a release is not believed: everything that it rests on is read once more, without any cache, and
+decided again. Trouble with the forge only ever takes time, never the decision: at the end of the time the answer is no.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
-from ciguard.approvals.person import Person, Standing, Team
+from ciguard.approvals.looking import Look
+from ciguard.approvals.person import Person
 from ciguard.approvals.request import ApprovalRequest
 from ciguard.approvals.ruling import (
-    Comment,
+    Awaited,
     Denied,
     Discounted,
     Evidence,
     Expired,
-    Original,
     Pending,
     Released,
     Ruling,
-    Snapshot,
-    about,
-    decide,
+    Withdrawn,
 )
-from ciguard.forge.thread import ForgeTrouble, Freshness, Posted, Reaction, Thread
+from ciguard.forge.thread import ForgeTrouble, Posted, Reaction, Thread
 
 T = TypeVar("T")
 
@@ -44,6 +40,9 @@ LONGEST_PAUSE = 60.0
 
 MOST_REPLIES = 5
 """Comments that get an answer saying why they do not count; the thread must not be drowned by it."""
+
+ASKING = timedelta(minutes=5)
+"""How long the forge may be in trouble while a request is written or claimed that nobody waits for here."""
 
 CLOSING = timedelta(seconds=30)
 """How long a decided request's comment may take to be brought up to date."""
@@ -100,14 +99,9 @@ class Question:
         self._on_posted = posted
         self._posted: Posted | None = None
         self._parts: list[str] = []
-        self._seen: tuple[tuple[int, str], ...] = ()
-        self._snapshot: Snapshot | None = None
-        self._standings: dict[int, tuple[int, Standing | None]] = {}
         self._told: set[int] = set()
         self._progress: tuple[Evidence, ...] = ()
-        self._teams = sorted(
-            {elector.name for panel in request.panels for elector in panel.electors if isinstance(elector, Team)}
-        )
+        self._look = Look(request, thread, clock, own)
 
     @property
     def comment(self) -> int | None:
@@ -121,15 +115,34 @@ class Question:
 
     async def answer(self) -> Ruling:
         """Ask, and wait until there is an outcome other than Pending."""
+        posted = await self._ask(self._request.expires)
+        return await self._answer(posted) if posted else Ruling(Expired())
+
+    async def leave(self) -> Ruling:
+        """Ask, and leave the answer to another attempt of the run."""
+        posted = await self._ask(self._clock.now() + ASKING)
+        return Ruling(Awaited()) if posted else Ruling(Withdrawn("Nobody could be asked."))
+
+    async def redeem(self, posted: Posted) -> Ruling:
+        """What ``posted`` came to, a request of an earlier attempt that was decided: all of it is read once more."""
+        self._posted = posted
+        try:
+            ruling = await patiently(partial(self._look.anew, posted), self._clock, self._clock.now() + ASKING)
+        except OutOfTime:
+            return Ruling(Withdrawn("The forge could not be asked what became of it."))
+        return Ruling(Withdrawn("The approval was taken back.")) if isinstance(ruling.outcome, Pending) else ruling
+
+    async def _ask(self, until: datetime) -> Posted | None:
+        """The comment that asks; None when the forge did not take it until then."""
         missing = tuple(panel.quorum.words for panel in self._request.panels)
         try:
             # Before the request, so that whoever can answer it can read all of it.
             for part in self._texts.parts():
-                self._parts.append((await self._write(part)).url)
+                self._parts.append((await self._write(part, until)).url)
             text = self._texts.asking(Ruling(Pending(missing)), self._parts)
-            self._posted = posted = await self._write(text)
+            self._posted = posted = await self._write(text, until)
         except OutOfTime:
-            return Ruling(Expired())
+            return None
         self._on_posted(posted.url)
         excluded = dict(self._request.excluded)
         for elector in (elector for panel in self._request.panels for elector in panel.electors):
@@ -137,14 +150,15 @@ class Question:
                 # The comment mentions them as well: this only puts it on their list of reviews.
                 with suppress(ForgeTrouble):
                     await self._thread.request_review(elector)
+        return posted
+
+    async def _answer(self, posted: Posted) -> Ruling:
         began, pause = self._clock.now(), FIRST_PAUSE
         while True:
             try:
-                ruling = await self._look(posted, Freshness.UNLESS_UNCHANGED)
+                ruling = await self._look.at(posted)
                 if isinstance(ruling.outcome, Released):
-                    for evidence in ruling.approvals:
-                        self._standings.pop(evidence.account, None)
-                    ruling = await self._look(posted, Freshness.ANEW)
+                    ruling = await self._look.anew(posted)
                 if not isinstance(ruling.outcome, Pending):
                     return ruling
                 # Told at the next look if not at this one; it must not hold up the decision.
@@ -163,7 +177,7 @@ class Question:
 
         Gives up when the forge is in trouble for long: the record has the outcome.
         """
-        if self._posted is None:
+        if self._posted is None or isinstance(ruling.outcome, Awaited):
             return
         until = self._clock.now() + CLOSING
         try:
@@ -180,35 +194,11 @@ class Question:
         except OutOfTime:
             return
 
-    async def _write(self, text: str) -> Posted:
-        """A comment of the guard's own, before the request expires; else OutOfTime."""
-        posted = await patiently(partial(self._thread.post, text), self._clock, self._request.expires)
+    async def _write(self, text: str, until: datetime) -> Posted:
+        """A comment of the guard's own; OutOfTime when the forge did not take it until then."""
+        posted = await patiently(partial(self._thread.post, text), self._clock, until)
         self._own.add(posted.id)
         return posted
-
-    async def _look(self, posted: Posted, freshness: Freshness) -> Ruling:
-        """What the request comes to now. While the comments are the same, only the time can change it."""
-        comments = [one for one in await self._thread.comments(posted, freshness) if one.id not in self._own]
-        seen = tuple((comment.id, comment.digest) for comment in comments)
-        if self._snapshot is None or seen != self._seen or freshness is Freshness.ANEW:
-            self._snapshot = await self._read(comments)
-            self._seen = seen
-        return decide(self._request, posted.id, replace(self._snapshot, now=self._clock.now()))
-
-    async def _read(self, comments: Sequence[Comment]) -> Snapshot:
-        """Everything that a decision on ``comments`` needs; nothing more is asked when none of them answers."""
-        relevant = about(self._request, comments)
-        head, originals = self._request.head, dict[int, Original]()
-        if relevant:
-            originals |= await self._thread.originals(relevant)
-            head = await self._thread.head()
-        newest = {comment.author: comment.id for comment in relevant if comment.author.human}
-        for account, comment in newest.items():
-            # Once for each comment: who has lost or won a role comments again, and nobody can make this a flood.
-            if self._standings.get(account.id, (0, None))[0] != comment:
-                self._standings[account.id] = comment, await self._thread.standing(account, self._teams)
-        standings = {account: standing for account, (_, standing) in self._standings.items() if standing}
-        return Snapshot(comments, originals, standings, head, self._clock.now())
 
     async def _tell(self, posted: Posted, ruling: Ruling) -> None:
         """Answer what does not count, once each, and show how far the request is."""

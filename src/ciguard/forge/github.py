@@ -134,6 +134,7 @@ def job(environ: Mapping[str, str]) -> Job:
         server_url=server,
         change=_change(environ) if event in CHANGE_EVENTS else None,
         issue=_issue(environ) if event in ISSUE_EVENTS else None,
+        name=optional(environ, "GITHUB_JOB", WORD),
     )
 
 

@@ -109,11 +109,13 @@ class GitHubThread:
         self._number = number
         self._pull = pull
         self._reviewers: set[int] = set()
+        self.account = 0
 
     async def post(self, body: str) -> Posted:
         """See Thread."""
         answer = await self._api.send("POST", f"{self._repository}/issues/{self._number}/comments", {"body": body})
         comment = _read(answer, _Comment)
+        self.account = comment.user.id if comment.user else 0
         return Posted(comment.id, comment.created_at, comment.html_url)
 
     async def edit(self, comment: int, body: str) -> None:

@@ -109,10 +109,12 @@ class GitLabThread:
         self._kind = kind
         self._humans: dict[int, bool] = {}
         self._reviewers: set[int] = set()
+        self.account = 0
 
     async def post(self, body: str) -> Posted:
         """See Thread."""
         note = _read(await self._api.send("post", f"{self._path}/notes", {"body": _without_quick_actions(body)}), _Note)
+        self.account = note.author.id
         return Posted(note.id, note.created_at, f"{self._page}#note_{note.id}")
 
     async def edit(self, comment: int, body: str) -> None:

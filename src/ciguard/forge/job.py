@@ -42,6 +42,7 @@ class Job:
     run_id          workflow run id                     pipeline id
     run_attempt     attempt number                      job id (a retried job has a new one)
     actor           login that started the run          login that started the job
+    name            the job's id in its workflow        (empty)
     ==============  ==================================  =====================================
 
     ``change`` is None when the job runs for no change request. ``issue`` is the number of the issue, or of the pull
@@ -60,3 +61,4 @@ class Job:
     server_url: str
     change: ChangeRequest | None
     issue: int | None = None
+    name: str = ""

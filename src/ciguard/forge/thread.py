@@ -51,10 +51,12 @@ class Posted:
 class Thread(Protocol):
     """The comments of one pull request, merge request or issue. Every method raises ForgeTrouble.
 
-    ``prefix`` is how an instruction to the guard begins there.
+    ``prefix`` is how an instruction to the guard begins there. ``account`` is the id of the guard's own account, known
+    once it has written something, and 0 before.
     """
 
     prefix: str
+    account: int
 
     async def post(self, body: str) -> Posted:
         """Write a comment."""

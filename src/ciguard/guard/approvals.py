@@ -194,7 +194,7 @@ async def _on_forge(
         webhook = Webhook(plan.hook, asker, recorder, announce) if plan.hook else None
         approver = ForgeApprover(
             _Opening(desk, place, actor, job.run_id, self_approval=policy.self_approval).place,
-            Run(session, "", job.run_id, job.run_attempt, "", plan.policy.digest),
+            Run(session, "", job.run_id, job.run_attempt, job.name, "", plan.policy.digest),
             roster,
             Limits(timedelta(seconds=policy.timeout_seconds), policy.most_open, policy.most),
             SteadyClock(),

@@ -64,6 +64,7 @@ class FakeThread:
         self.trouble: dict[str, ForgeTrouble] = {}
         self.asked: list[str] = []
         self.on_anew: Callable[[], None] = lambda: None
+        self.account = 0
         self._last = 100
 
     def say(self, author: Account, body: str) -> int:

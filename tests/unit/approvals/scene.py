@@ -15,7 +15,7 @@ from ciguard.operation import Json, Operation, OperationKind
 
 START = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 ASKED_BY = 100
-RUN = Run("3f9a2c" + "0" * 26, "github.com/acme/shop#7", "4711", "1", "c" * 40, "sha256:" + "d" * 64)
+RUN = Run("3f9a2c" + "0" * 26, "github.com/acme/shop#7", "4711", "1", "agent", "c" * 40, "sha256:" + "d" * 64)
 
 ALICE = Account(1001, "alice", human=True)  # opened the pull request and started the run
 BOB = Account(1002, "bob", human=True)
