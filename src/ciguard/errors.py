@@ -1,6 +1,7 @@
 """Every error that a person can meet: an exit code, the cause in one line, and what to do about it.
 
-The codes follow the BSD ``sysexits.h`` convention, so that they stay apart from the small codes most agents use.
+The codes follow the BSD ``sysexits.h`` convention, so that they stay apart from the small codes most agents use. 79,
+which nothing there means, is for what is no failure.
 """
 
 from __future__ import annotations
@@ -92,6 +93,12 @@ class PolicyError(CiguardError):
         self.file = file
         self.line = line
         self.column = column
+
+
+class ApprovalAwaited(CiguardError):
+    """The session ended because something in it waits for people, who decide after it."""
+
+    exit_code = 79
 
 
 class CommandNotExecutable(CiguardError):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Running:
     forge: GitHubForge
     folder: Path
     process: asyncio.subprocess.Process
-    heard: list[str] = field(default_factory=list)
+    heard: list[str]
+    shop: Path
 
     async def reference(self) -> str:
         """What an answer must name, once the request is posted."""
@@ -91,7 +92,7 @@ class Running:
     @property
     def deployed(self) -> bool:
         """Whether the held command ran."""
-        return (self.folder / "shop" / "deployed").exists()
+        return (self.shop / "deployed").exists()
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -117,19 +118,83 @@ def script(heard: list[str], command: str = COMMAND) -> Callable[[Conversation],
     return answer
 
 
+@dataclass
+class Site:
+    """A repository with pull request 7 of alice's, its forge, its issuer and the model; jobs run there."""
+
+    folder: Path
+    forge: GitHubForge
+    issuer: Issuer
+    heard: list[str]
+    base: str
+    head: str
+    token: str
+
+    @asynccontextmanager
+    async def job(
+        self,
+        *,
+        event: str = "pull_request",
+        agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
+        environ: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        run: str = "",
+        attempt: int = 1,
+        environment: str = "",
+    ) -> AsyncIterator[Running]:
+        """A session in a job; each has a folder of its own but for the first."""
+        folder = (
+            self.folder if attempt == 1 and not environment else self.folder / f"{environment or 'attempt'}{attempt}"
+        )
+        folder.mkdir(exist_ok=True)
+        pull = PullRequest(base_sha=self.base, head_sha=self.head) if event == "pull_request" else None
+        with github_job(
+            self.issuer,
+            folder,
+            event=event,
+            sha=self.head,
+            pull_request=pull,
+            run=run,
+            attempt=attempt,
+            environment=environment,
+        ) as job:
+            command = ("run", "--session-dir", str(folder / "session"), *options, "--", *agent)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "ciguard", *command),
+                cwd=self.folder / "shop",
+                env={
+                    **job.environ,
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(folder),
+                    "PYTHONPATH": SOURCE,
+                    "UPSTREAM_KEY": CREDENTIAL,
+                    "GITHUB_API_URL": self.forge.url,
+                    "CIGUARD_GITHUB_TOKEN": self.token,
+                    **(environ or {}),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            try:
+                yield Running(self.forge, folder, process, self.heard, self.folder / "shop")
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        assert self.token not in "".join(comment.body for comment in self.forge.thread.values())
+
+
 @asynccontextmanager
-async def running(
+async def site(
     folder: Path,
     approval: str = '{approvers: ["@acme/security"]}',
     *,
-    event: str = "pull_request",
     files: dict[str, str] | None = None,
     prepare: Callable[[GitHubForge], object] = id,
-    agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
-    environ: Mapping[str, str] | None = None,
     command: str = COMMAND,
-) -> AsyncIterator[Running]:
-    """A session in a job for pull request 7 of alice's, or for none."""
+) -> AsyncIterator[Site]:
+    """A repository with a pull request, and everything that jobs there need."""
     heard: list[str] = []
     with GitHubForge() as forge, Issuer() as issuer:
         async with LoopbackModel(script(heard, command), api_keys=[CREDENTIAL]) as model:
@@ -152,29 +217,24 @@ async def running(
             forge.open_pull_request(7, author="alice", head=head)
             token = forge.issue_token(ACTIONS_BOT, reads_teams=True)
             prepare(forge)
-            pull = PullRequest(base_sha=base, head_sha=head) if event == "pull_request" else None
-            with github_job(issuer, folder, event=event, sha=head, pull_request=pull) as job:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "ciguard", "run", "--session-dir", str(folder / "session"), "--", *agent),
-                    cwd=shop,
-                    env={
-                        **job.environ,
-                        "PATH": os.environ["PATH"],
-                        "HOME": str(folder),
-                        "PYTHONPATH": SOURCE,
-                        "UPSTREAM_KEY": CREDENTIAL,
-                        "GITHUB_API_URL": forge.url,
-                        "CIGUARD_GITHUB_TOKEN": token,
-                        **(environ or {}),
-                    },
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                )
-                try:
-                    yield Running(forge, folder, process, heard)
-                finally:
-                    if process.returncode is None:
-                        process.kill()
-                        await process.wait()
-            assert token not in "".join(comment.body for comment in forge.thread.values())
+            yield Site(folder, forge, issuer, heard, base, head, token)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    approval: str = '{approvers: ["@acme/security"]}',
+    *,
+    event: str = "pull_request",
+    files: dict[str, str] | None = None,
+    prepare: Callable[[GitHubForge], object] = id,
+    agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
+    environ: Mapping[str, str] | None = None,
+    command: str = COMMAND,
+) -> AsyncIterator[Running]:
+    """A session in a job for pull request 7 of alice's, or for none."""
+    async with (
+        site(folder, approval, files=files, prepare=prepare, command=command) as place,
+        place.job(event=event, agent=agent, environ=environ) as session,
+    ):
+        yield session

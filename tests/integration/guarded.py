@@ -271,6 +271,7 @@ async def guarded(
             policy.limits.refusals_in_a_row,
             on_notice=notices.append,
             on_stop=lambda: None,
+            on_awaiting=lambda: None,
         )
         intake = Intake(masker, placeholders, judge, recorder)
         guarding = Guarding(

@@ -272,6 +272,7 @@ async def proxied(
         10,
         on_notice=notices.append,
         on_stop=lambda: None,
+        on_awaiting=lambda: None,
     )
     intake = Intake(masker, placeholders, judge, recorder)
     ca = SessionCA()

@@ -36,9 +36,6 @@ ENDS = "This job ends here, and runs again when people have decided."
 
 NOT_RECOGNISABLE = "something in it is masked, so that it could not be recognised when the job runs again"
 
-USED = "The approval is used now."
-"""What a claim says to people."""
-
 LONGEST_REASON = 500
 """Characters of a reviewer's reason that the agent is told."""
 
@@ -193,7 +190,9 @@ class ForgeApprover:
         run = replace(self._run, place=place.name, head=place.head)
         if self._mode is Mode.RESUME:
             run = replace(run, attempt=str(int(run.attempt) + 1))
-        expires = (began + self._limits.timeout).replace(microsecond=0)
+        expires = began + self._limits.timeout
+        # Whole seconds, as it is spelt where the digest binds it.
+        expires += timedelta(microseconds=-expires.microsecond % 1_000_000)
         excluded = [account for account, _ in place.excluded]
         request = ApprovalRequest(
             id=number,
@@ -224,7 +223,7 @@ class ForgeApprover:
             mine = Claim(reference, self._run.session)
             if isinstance(ruling.outcome, Denied):
                 return found
-            if await patiently(partial(claim, place.thread, found.posted, mine, USED), self._clock, until):
+            if await patiently(partial(claim, place.thread, found.posted, mine), self._clock, until):
                 return found
         return None
 
@@ -282,8 +281,9 @@ class ForgeApprover:
                 evidence=[_facts(evidence) for evidence in _evidence(ruling)],
                 discounted=len(ruling.discounted),
             )
-            for watcher in self._watchers:
-                watcher.decided(asked, decided, question.url)
+            if not verdict.awaited:
+                for watcher in self._watchers:
+                    watcher.decided(asked, decided, question.url)
             closing = asyncio.create_task(question.close(ruling))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

@@ -69,12 +69,12 @@ def is_about(marker: Marker, subject: Operation | Result, run: Run) -> bool:
     return marker.run == run.run and marker.next_attempt == run.attempt and digest == marker.digest
 
 
-async def claim(thread: Thread, asked: Posted, mine: Claim, text: str) -> bool:
-    """Use an approval: whether ``mine``, written with ``text`` before it, is the first claim of it after ``asked``.
+async def claim(thread: Thread, asked: Posted, mine: Claim) -> bool:
+    """Use an approval: whether ``mine`` is the first claim of it after ``asked``.
 
     It can be repeated. Raises ForgeTrouble.
     """
-    await thread.post(f"{text}\n{write_claim(mine)}")
+    await thread.post(f"ciguard uses the approval of request `{mine.reference}`.\n\n{write_claim(mine)}")
     comments = await thread.comments(asked, Freshness.ANEW)
     claims = [
         (one.id, claimed.session)

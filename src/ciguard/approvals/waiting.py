@@ -6,7 +6,7 @@ decided again. Trouble with the forge only ever takes time, never the decision: 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciguard.cli.parser import Parser
-from ciguard.errors import CiguardError, UsageError
+from ciguard.errors import ApprovalAwaited, CiguardError, UsageError
 
 if TYPE_CHECKING:
     from ciguard.guard.judge import Notice
@@ -26,8 +26,8 @@ The agent gets no credential: the guard holds it, and the agent talks to the gua
 elsewhere. ANTHROPIC_BASE_URL, OPENAI_BASE_URL, GOOGLE_GEMINI_BASE_URL and the matching keys are set for it.
 
 exit status: the command's own, unless the guard must fail: 64 usage, 69 isolation, 70 guard failure, 71 credential,
-74 recording, 75 approvals cannot be asked for, 76 stopped after too many refusals, 77 identity, 78 policy, 126 and 127
-command cannot be run.
+74 recording, 75 approvals cannot be asked for, 76 stopped after too many refusals, 77 identity, 78 policy, 79 waits for
+approval, 126 and 127 command cannot be run.
 """
 
 
@@ -77,6 +77,9 @@ def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mappin
         # The agent's own last line may have no end.
         print()
         print(json.dumps(_summary(outcome), sort_keys=True))
+    if isinstance(outcome.failure, ApprovalAwaited):
+        print(f"waiting: {outcome.failure.cause}\nnext: {outcome.failure.remedy}", file=sys.stderr)
+        return outcome.status
     if outcome.failure:
         raise outcome.failure
     return outcome.status
@@ -175,4 +178,5 @@ def _summary(outcome: Outcome) -> dict[str, str | int]:
         "masked": outcome.counts.masked,
         "held": outcome.counts.held,
         "blocked": outcome.counts.blocked,
+        "awaiting": " ".join(outcome.awaiting),
     }

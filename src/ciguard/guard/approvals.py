@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ciguard.approvals.approver import Approver, Nobody
+from ciguard.errors import ApprovalUnavailable
 from ciguard.forge.job import Forge, Job
 from ciguard.operation import Operation, Result
 from ciguard.sandbox.levels import Way
@@ -65,6 +66,16 @@ class Approvals:
     def __init__(self, approver: Approver) -> None:
         self.approver = approver
 
+    @property
+    def awaited(self) -> Sequence[str]:
+        """References of the requests that people decide after the session."""
+        return ()
+
+    @property
+    def where(self) -> str:
+        """Where people decide, for people."""
+        return ""
+
     async def close(self, outcome: str) -> None:
         """The session ended; ``outcome`` says how."""
 
@@ -89,6 +100,16 @@ class ForgeApprovals(Approvals):
         self._note = note
         self._recorder = recorder
         self._posted: Posted | None = None
+
+    @property
+    def awaited(self) -> Sequence[str]:
+        """See Approvals."""
+        return self._forge.awaited
+
+    @property
+    def where(self) -> str:
+        """See Approvals."""
+        return self._place.name if self._place else ""
 
     async def announce(self) -> None:
         """Write the note, before the agent starts: it also shows that the token may write there."""
@@ -139,6 +160,11 @@ async def open_approvals(
         return _nobody("this is no job of a forge")
     if not plan.policy.approvers():
         return _nobody("the policy names no approvers")
+    if job.forge is Forge.GITLAB and plan.policy.approval.mode == "resume":
+        raise ApprovalUnavailable(
+            "the policy says approval.mode: resume, and on GitLab a job that runs again cannot be told from a new one",
+            "write mode: wait, or remove the line",
+        )
     desk = _desk(plan, job)
     if desk is None:
         return _nobody(f"the guard has no token for the forge; {TOKENS[job.forge]}")
@@ -175,7 +201,7 @@ async def _on_forge(
     masking: Masking,
     announce: Callable[[Notice], None],
 ) -> Approvals:
-    from ciguard.approvals.asking import ForgeApprover, Limits
+    from ciguard.approvals.asking import ForgeApprover, Limits, Mode, Scope
     from ciguard.approvals.clock import SteadyClock
     from ciguard.approvals.request import Run
     from ciguard.guard.webhook import Webhook
@@ -188,6 +214,11 @@ async def _on_forge(
         if place is None and policy.without_pull_request == "block":
             desk.close()
             return _nobody("the job runs for no pull or merge request, and the policy opens no issue to ask in")
+        if place is None and policy.mode == "resume":
+            desk.close()
+            return _nobody(
+                "the job runs for no pull request or issue, where approval.mode: resume finds an answer again"
+            )
         roster = await desk.roster(plan.policy.approvers(), plan.codeowners)
         head = place.head if place and place.head else job.sha
         asker = Asker(shlex.join(masking.text(word) for word in argv), session, job.run_url, head, job.actor)
@@ -203,6 +234,8 @@ async def _on_forge(
             mask_text=masking.text,
             texts=lambda asked: ApprovalTexts(asked, asker),
             watchers=[JobLog(announce), *([webhook] if webhook else [])],
+            mode=Mode(policy.mode),
+            scope=Scope(policy.scope),
         )
         approvals = ForgeApprovals(approver, desk, place, _note(plan, way, asker), recorder, webhook)
         await approvals.announce()
@@ -226,7 +259,6 @@ class _Opening:
         self._lock = asyncio.Lock()
 
     async def place(self) -> Place:
-        from ciguard.errors import ApprovalUnavailable
         from ciguard.forge.thread import ForgeTrouble
 
         async with self._lock:

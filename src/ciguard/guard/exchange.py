@@ -232,8 +232,8 @@ class Exchange:
             raise TurnedAway(400, str(error)) from None
 
     def _refuse_used_up(self) -> None:
-        if self._guarding.judge.stopped:
-            raise TurnedAway(403, self._guarding.judge.stopped)
+        if over := self._guarding.judge.over:
+            raise TurnedAway(403, over)
         if exhausted := self._connection.exhausted():
             raise TurnedAway(403, f"{exhausted} for the connection {self._connection.name}")
 
@@ -361,7 +361,7 @@ class Exchange:
 
     def _may_continue(self) -> bool:
         """Whether the model may be asked again; counts as a request of the agent's."""
-        if self._guarding.judge.stopped or self._connection.exhausted():
+        if self._guarding.judge.over or self._connection.exhausted():
             return False
         self._connection.requests += 1
         return True

@@ -20,6 +20,10 @@ APPROVED_CALL = "ciguard:approved-call"
 """The reason why a command that a rule holds runs without asking again."""
 
 
+APPROVED_FOR_SESSION = "ciguard:approved-for-session"
+"""The reason why what a rule holds goes on without asking again, where an approval is for the whole session."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What happens to an operation or result: ``refusal`` is empty when it may go on, else a sentence for the agent.
@@ -63,6 +67,9 @@ class Judge:
 
     ``stopped`` becomes the reason, a sentence, once the agent was refused ``refusals_in_a_row`` times with nothing
     allowed between; from then on everything is refused and ``on_stop`` has been called.
+
+    ``awaiting`` becomes a sentence once something waits for people beyond the session, which then has to end:
+    ``on_awaiting`` is called when nobody is being asked at the moment.
     """
 
     def __init__(
@@ -75,9 +82,12 @@ class Judge:
         *,
         on_notice: Callable[[Notice], None],
         on_stop: Callable[[], None],
+        on_awaiting: Callable[[], None],
     ) -> None:
         self.evaluator = evaluator
         self.stopped = ""
+        self.awaiting = ""
+        self.asking = 0
         self._approver = approver
         self._recorder = recorder
         self.approved = approved
@@ -85,6 +95,12 @@ class Judge:
         self._refusals = 0
         self._on_notice = on_notice
         self._on_stop = on_stop
+        self._on_awaiting = on_awaiting
+
+    @property
+    def over(self) -> str:
+        """Why the agent is not served any more; empty while it is."""
+        return self.stopped or self.awaiting
 
     async def judge(self, subject: Operation | Result, said: str = "") -> Judgement:
         """The judgement on ``subject``, whose body is masked; ``said`` is what the model said just before it."""
@@ -111,14 +127,25 @@ class Judge:
 
     async def ask(self, held: Held, said: str = "") -> Judgement:
         """The judgement of a human, as long as the policy lets one take."""
-        subject = held.subject
-        verdict = await self._approver.ask(subject, held.decision, said)
+        subject, decision = held.subject, held.decision
+        self.asking += 1
+        try:
+            verdict = await self._approver.ask(subject, decision, said)
+        finally:
+            self.asking -= 1
+        if verdict.awaited:
+            self.awaiting = verdict.reason
+        if self.awaiting and not self.asking:
+            self._on_awaiting()
         if self.stopped:
             return self._over()
         if verdict.released and isinstance(subject, Operation) and subject.kind is OperationKind.TOOL_CALL:
             self.approved.released(subject)
-        refusal = "" if verdict.released else f"{verdict.reason} Held by {_because(held.decision)}"
-        return Judgement(held.decision, refusal, lasting=False)
+        if verdict.standing:
+            reasons = (*decision.reasons, Reason(APPROVED_FOR_SESSION, verdict.reason))
+            return Judgement(Decision(Action.ALLOW, decision.risk, reasons), lasting=False)
+        refusal = "" if verdict.released else f"{verdict.reason} Held by {_because(decision)}"
+        return Judgement(decision, refusal, lasting=False)
 
     def _over(self) -> Judgement:
         reason = Reason("ciguard:session-stopped", self.stopped)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ciguard import __version__
 from ciguard.codecs.answer import object_of
 from ciguard.errors import (
+    ApprovalAwaited,
     CiguardError,
     CredentialMissing,
     GuardFailure,
@@ -29,7 +30,7 @@ from ciguard.errors import (
 )
 from ciguard.forge import current_job
 from ciguard.forge.job import Forge, Job
-from ciguard.guard.approvals import Masking, open_approvals
+from ciguard.guard.approvals import Approvals, Masking, open_approvals
 from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
@@ -67,6 +68,9 @@ from ciguard.session.signers import Ready, signed
 
 if TYPE_CHECKING:
     from ciguard.identity.establish import Identity, IdentityMode
+
+TOGETHER = 2.0
+"""Seconds until a session ends that waits for people: what is held at the same moment is asked about together."""
 
 TOKEN_PREFIX = "ciguard-session-token-"
 
@@ -126,7 +130,8 @@ class Place:
 class Outcome:
     """A finished session: its directory and id, how it ended in words, how the agent did, and its totals.
 
-    ``failure`` is what ended the session, when it was not the agent.
+    ``failure`` is what ended the session, when it was not the agent. ``awaiting`` are the references of what people
+    decide after it.
     """
 
     directory: Path
@@ -136,6 +141,7 @@ class Outcome:
     failure: CiguardError | None
     counts: Counts
     level: IsolationLevel
+    awaiting: tuple[str, ...]
 
     @property
     def status(self) -> int:
@@ -321,6 +327,7 @@ async def _guard(
 
     failures: list[CiguardError] = []
     running: list[Agent] = []
+    ending: list[asyncio.TimerHandle] = []
 
     def end_agent() -> None:
         for agent in running:
@@ -353,7 +360,13 @@ async def _guard(
         plan.policy.limits.refusals_in_a_row,
         on_notice=announce,
         on_stop=end_agent,
+        on_awaiting=lambda: ending.append(asyncio.get_running_loop().call_later(TOGETHER, end_waiting)),
     )
+
+    def end_waiting() -> None:
+        if not judge.asking and not judge.stopped:
+            judge.stop(judge.awaiting)
+
     intake = Intake(masker, placeholders, judge, recorder)
     guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
     try:
@@ -378,7 +391,12 @@ async def _guard(
         await approvals.close(mask(error.cause))
         recorder.finish(mask(error.cause), _sign(plan))
         raise
-    if judge.stopped:
+    finally:
+        for timer in ending:
+            timer.cancel()
+    if approvals.awaited:
+        failures.append(_awaited(approvals))
+    elif judge.stopped:
         failures.append(
             SessionStopped(judge.stopped, "look at what was refused: ciguard session show lists it with the rules")
         )
@@ -392,7 +410,14 @@ async def _guard(
     counts = recorder.counts
     await approvals.close(mask(outcome))
     recorder.finish(outcome, _sign(plan))
-    return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level)
+    awaiting = tuple(approvals.awaited)
+    return Outcome(place.directory, session, outcome, exited, failure, counts, sandbox.way.level, awaiting)
+
+
+def _awaited(approvals: Approvals) -> ApprovalAwaited:
+    count = len(approvals.awaited)
+    what = "1 operation waits" if count == 1 else f"{count} operations wait"
+    return ApprovalAwaited(f"{what} for approval on {approvals.where}", "answer there; the job then runs again")
 
 
 def _sign(plan: Plan) -> Sign | None:

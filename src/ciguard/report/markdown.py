@@ -19,6 +19,7 @@ from ciguard.report.inert import code_block, code_span, prose
 _MENTION = re.compile(r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:\[bot\]|(?:/[A-Za-z0-9_.-]+)+)?")
 _REFERENCE = re.compile(r"[0-9a-f]+\.[0-9]+-[0-9a-f]+")
 _INSTRUCTION = re.compile(r"/?ciguard")
+_MARKER = re.compile(r"<!-- ciguard:[a-z]+ [A-Za-z0-9_-]+ -->", re.ASCII)
 LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+")
 """An address that can stand in a link: nothing in it ends one."""
 
@@ -41,6 +42,7 @@ def template(name: str) -> Template:
     environment.filters["link"] = _link
     environment.filters["reference"] = _reference
     environment.filters["instruction"] = _instruction
+    environment.filters["marker"] = _marker
     return environment.from_string((resources.files("ciguard.report") / "templates" / name).read_text())
 
 
@@ -59,6 +61,12 @@ def _instruction(prefix: str) -> Markup:
     if not _INSTRUCTION.fullmatch(prefix):
         raise ValueError("this is not how an instruction begins")
     return Markup(prefix)  # noqa: S704
+
+
+def _marker(line: str) -> Markup:
+    if not _MARKER.fullmatch(line):
+        raise ValueError("this is no marker")
+    return Markup(line)  # noqa: S704
 
 
 def _link(url: str) -> Markup:

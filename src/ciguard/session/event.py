@@ -285,10 +285,10 @@ class EvidenceFacts(_Record):
 
 
 class Verdict(_Record):
-    """What became of a request for approval."""
+    """What became of a request for approval; when it is ``awaited``, people decide after the session."""
 
     approval: str
-    outcome: Literal["released", "denied", "expired", "withdrawn"]
+    outcome: Literal["released", "denied", "expired", "withdrawn", "awaited"]
     reason: str
     comment: int | None
     waited_ms: Count

@@ -53,13 +53,17 @@ def github_job(
     sha: str = "a" * 40,
     pull_request: PullRequest | None = None,
     claims: Mapping[str, Json] | None = None,
+    run: str = "",
+    attempt: int = 1,
+    environment: str = "",
 ) -> Iterator[GitHubJob]:
     """A job that runs for ``event``, with its files in ``directory``, while the context is entered.
 
-    ``pull_request`` belongs to the events that are about one. ``claims`` overrules claims of the token. As on GitHub, a
-    ``pull_request`` from a fork gets no token to ask with.
+    ``pull_request`` belongs to the events that are about one. ``claims`` overrules claims of the token. ``run`` is the
+    id of the run, a new one when absent. The token names the ``environment`` that the job was let into, if any. As on
+    GitHub, a ``pull_request`` from a fork gets no token to ask with.
     """
-    run, attempt, owner = str(secrets.randbelow(10**10) + 10**9), "1", repository.partition("/")[0]
+    run, owner = run or str(secrets.randbelow(10**10) + 10**9), repository.partition("/")[0]
     ref = f"refs/pull/{pull_request.number}/merge" if pull_request else "refs/heads/main"
     workflow = f"{repository}/.github/workflows/agent.yml"
     token_claims: dict[str, Json] = {
@@ -74,7 +78,7 @@ def github_job(
         "repository_visibility": "private",
         "run_id": run,
         "run_number": "12",
-        "run_attempt": attempt,
+        "run_attempt": str(attempt),
         "actor": "alice",
         "actor_id": "1001",
         "workflow": "agent",
@@ -89,6 +93,7 @@ def github_job(
         "ref_protected": "false",
         "runner_environment": "github-hosted",
         "check_run_id": "990001",
+        **({"environment": environment} if environment else {}),
         **(claims or {}),
     }
     environ = {
@@ -102,7 +107,8 @@ def github_job(
         "GITHUB_REF": ref,
         "GITHUB_REPOSITORY": repository,
         "GITHUB_REPOSITORY_ID": "820001",
-        "GITHUB_RUN_ATTEMPT": attempt,
+        "GITHUB_JOB": "agent",
+        "GITHUB_RUN_ATTEMPT": str(attempt),
         "GITHUB_RUN_ID": run,
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_SHA": sha,

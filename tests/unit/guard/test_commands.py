@@ -60,7 +60,16 @@ async def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     evaluator = Evaluator(Policy(version=1))
     placeholders = Placeholders(b"k" * 32)
     approved = Approved(evaluator, "/workspace")
-    judge = Judge(evaluator, Nobody("nobody"), recorder, approved, 9, on_notice=lambda _: None, on_stop=lambda: None)
+    judge = Judge(
+        evaluator,
+        Nobody("nobody"),
+        recorder,
+        approved,
+        9,
+        on_notice=lambda _: None,
+        on_stop=lambda: None,
+        on_awaiting=lambda: None,
+    )
     commands = Commands(judge, Masker([], placeholders), placeholders, recorder, failures.append)
     recorder.close()
     answer = await commands.decide(1, Command("/bin/true", ("true",)))

@@ -79,6 +79,7 @@ class TakingIn:
             1000,
             on_notice=notices.append,
             on_stop=lambda: stops.append(None),
+            on_awaiting=lambda: None,
         )
         self.intake = Intake(masker, placeholders, judge, self.recorder)
 

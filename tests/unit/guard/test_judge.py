@@ -56,6 +56,7 @@ class Judging:
             most,
             on_notice=self.notices.append,
             on_stop=lambda: self.stops.append(self.judge.stopped),
+            on_awaiting=lambda: None,
         )
 
 
