@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +26,11 @@ HIDDEN_INPUTS, HIDDEN_JOBS = template("guard")
 ACTION = YAML(typ="safe", pure=True).load((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
-def table(heading: str) -> dict[str, tuple[str, ...]]:
-    """The rows of the guide's table under ``heading``: the first column, and the other columns."""
+def table(heading: str, *, number: int = 0) -> dict[str, tuple[str, ...]]:
+    """The rows of the guide's table with that number under ``heading``: the first column, and the other columns."""
     section = GUIDE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    found = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[number]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()]
     return {name.strip("`"): tuple(cells) for name, *cells in rows[2:]}
 
 
@@ -41,10 +43,12 @@ def test_the_guide_lists_every_input_with_its_default_and_meaning() -> None:
     assert table("Inputs") == expected
 
 
-def test_every_input_of_the_action_has_its_row() -> None:
-    rows = table("GitHub and GitLab side by side")
-    assert list(rows) == list(ACTION["inputs"])
-    named = {cell.strip("`") for (cell,) in rows.values() if cell.startswith("`") and " " not in cell}
+def test_every_input_and_output_of_the_action_has_its_row() -> None:
+    rows = table("GitHub and GitLab side by side", number=1)
+    assert list(rows) == list(dict.fromkeys([*ACTION["inputs"], *ACTION["outputs"]]))
+    named = {
+        cell.strip("`") for name, (cell,) in rows.items() if name in ACTION["inputs"] and re.fullmatch("`.*`", cell)
+    }
     assert named <= set(INPUTS)
 
 

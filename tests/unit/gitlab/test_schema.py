@@ -79,20 +79,20 @@ def test_every_expression_names_what_there_is_and_every_input_is_used(component:
     assert "$[[" not in str(header)
 
 
-GUIDE = (ROOT / "docs/gitlab.md").read_text(encoding="utf-8")
+PAGES = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/gitlab.md"))
 TO_PASTE = [
-    block for block in re.findall(r"^```yaml\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL) if "include:" in block
+    block for block in re.findall(r"^```yaml\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL) if "include:" in block
 ]
 
 
 @pytest.mark.parametrize("text", TO_PASTE)
-def test_what_the_guide_gives_to_paste_is_what_the_schema_says(text: str) -> None:
+def test_what_there_is_to_paste_is_what_the_schema_says(text: str) -> None:
     (pipeline,) = load(text)
     published_schema().validate(pipeline)
     included_jobs(pipeline)
 
 
-def test_the_guide_shows_every_component() -> None:
+def test_every_component_is_shown() -> None:
     assert {name for name in COMPONENTS for text in TO_PASTE if f"/{name}@" in text} == set(COMPONENTS)
 
 
