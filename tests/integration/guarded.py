@@ -22,7 +22,7 @@ from ciguard.guard.exchange import LONGEST_SILENCE, Guarding
 from ciguard.guard.holding import SIGN_OF_LIFE
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
-from ciguard.guard.masking import session_masker
+from ciguard.guard.masking import name_recogniser, session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.upstream import Upstreams
 from ciguard.inspect.known_value import KnownValue
@@ -257,7 +257,9 @@ async def guarded(
         policy = load_policy(FileSource(folder), "policy.yml")
         placeholders = Placeholders(b"key of the tests")
         known = [KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)]
-        masker = session_masker(policy.masking, known, placeholders)
+        masker = session_masker(
+            policy.masking, known, placeholders, name_recogniser(policy.masking, folder / "workspace")
+        )
         recorder.write_policy(policy.text)
         recorder.record(EventType.SESSION_STARTED, **started(policy.digest))
         recorder.record(EventType.AGENT_STARTED, argv=["agent"])

@@ -14,9 +14,10 @@ from enum import StrEnum
 from ciguard.codecs.document import dump, parse, rewrite
 from ciguard.codecs.error import WireError
 from ciguard.codecs.fields import mask_fields, mask_message_fields
-from ciguard.codecs.passage import Passage
-from ciguard.inspect.masking import Masker
+from ciguard.codecs.passage import Passage, masked_text
+from ciguard.inspect.masking import Masked, Masker
 from ciguard.inspect.named_fields import NO_FIELDS
+from ciguard.inspect.names import TooMuchToReadError
 from ciguard.operation import Json, strings
 
 
@@ -145,12 +146,38 @@ def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     return changed, tuple(kinds)
 
 
+def named_texts(texts: Iterable[str], masker: Masker) -> Mapping[str, Masked]:
+    """Those of ``texts``, contents of a message, that have names which the policy has masked, with these masked.
+
+    Raises :class:`WireError` when there are too many characters to look through.
+    """
+    if masker.names is None:
+        return {}
+    try:
+        return masker.names.mask_each(texts)
+    except TooMuchToReadError as error:
+        raise WireError(str(error)) from None
+
+
+def with_names_masked(value: Json, named: Mapping[str, Masked]) -> tuple[Json, tuple[str, ...]]:
+    """``value`` with ``named`` in place of its strings, and the names' kinds; the same object if there are none."""
+    kinds: list[str] = []
+
+    def change(text: str) -> str:
+        if text not in named:
+            return text
+        kinds.extend(named[text].kinds)
+        return named[text].text
+
+    return (rewrite(value, change) if named else value), tuple(kinds)
+
+
 def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Side = Side.AGENT) -> CallItem:
     """A call whose arguments came as JSON text; empty text is an empty object."""
     try:
         value = parse(arguments) if arguments.strip() else {}
     except WireError as error:
-        masked = masker.mask(arguments)
+        masked = masked_text(arguments, masker)
         item = _call(id_, name, masked.text, masked.kinds, side, masker)
         item.problem = f"its arguments cannot be read: {error}"
         return item
@@ -159,9 +186,10 @@ def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Si
 
 def call_from_value(id_: str, name: str, value: Json, masker: Masker, side: Side = Side.AGENT) -> CallItem:
     """A call whose input came as a JSON value."""
-    given, named = mask_fields(value, masker)
+    given, fields = mask_fields(value, masker)
     masked, kinds = masked_value(given, masker)
-    item = _call(id_, name, masked, (*named, *kinds), side, masker)
+    masked, names = with_names_masked(masked, named_texts(strings(masked), masker))
+    item = _call(id_, name, masked, (*fields, *kinds, *names), side, masker)
     item.original = value
     return item
 

@@ -20,7 +20,7 @@ from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.document import parse
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import END_MARK, HeldEvent
-from ciguard.codecs.passage import Passage
+from ciguard.codecs.passage import Passage, masked_text
 from ciguard.codecs.sse import EventParser, ServerSentEvent
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
@@ -244,7 +244,7 @@ class HoldingStream:
                     return
         delivered = self._said.get((block, text))
         if delivered is None:
-            masked = self._masker.mask(text)
+            masked = masked_text(text, self._masker)
             item = TextItem(part, masked.text, masked.kinds)
             yield item
             delivered = masked.text if item.replacement is None else item.replacement

@@ -2,15 +2,26 @@
 
 Models cut a text into blocks wherever a citation begins, so a secret may lie across blocks. It may also begin with a
 block, where only the block read on its own shows that a word begins. So with the second block on, a passage is masked
-twice, as a whole and block by block, and what either finds goes.
+twice, as a whole and block by block, and what either finds goes. So do names, where the policy has them masked.
 """
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
+from itertools import islice, takewhile
+from operator import itemgetter
 
-from ciguard.inspect.masking import Masker, MaskStream, Replacement, replaced
+from ciguard.codecs.error import WireError
+from ciguard.inspect.masking import Masked, Masker, MaskStream, Replacement, replaced
+from ciguard.inspect.names import TooMuchToReadError
+
+SECRET, NAME = range(2)
+"""What goes before what in the same place."""
+
+_Found = tuple[int, int, int, Replacement]
+"""Start, negative end, precedence: the order in which finds that overlap become one."""
 
 
 class Passage:
@@ -25,16 +36,19 @@ class Passage:
         self._masker = masker
         self._whole = masker.stream()
         self._alone: MaskStream | None = None
+        self._names = masker.names.stream() if masker.names else None
         self._starts: dict[Hashable, int] = {}
         self._texts: list[str] = []
+        self._found: list[_Found] = []
         self._edits: list[Replacement] = []
 
     @property
     def decided(self) -> int:
         """See the class."""
-        if self._alone is None:
-            return self._whole.decided
-        return min(self._whole.decided, self._last_start + self._alone.decided)
+        decided = self._whole.decided
+        if self._alone is not None:
+            decided = min(decided, self._last_start + self._alone.decided)
+        return decided if self._names is None else min(decided, self._names.decided)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -62,12 +76,20 @@ class Passage:
         return block in self._starts
 
     def feed(self, block: Hashable, text: str) -> None:
-        """``text`` comes next and belongs to ``block``: the one before, or a new one."""
+        """``text`` comes next and belongs to ``block``: the one before, or a new one.
+
+        Raises :class:`WireError` when it gets too long.
+        """
         if block not in self._starts:
             self._begin(block)
         if self._alone is not None:
             self._add(self._alone.feed(text), self._last_start)
         self._add(self._whole.feed(text), 0)
+        if self._names is not None:
+            try:
+                self._add(self._names.feed(text), 0, NAME)
+            except TooMuchToReadError as error:
+                raise WireError(str(error)) from None
         self._texts.append(text)
         self.length += len(text)
 
@@ -76,6 +98,8 @@ class Passage:
         if self._alone is not None:
             self._add(self._alone.finish(), self._last_start)
         self._add(self._whole.finish(), 0)
+        if self._names is not None:
+            self._add(self._names.finish(), 0, NAME)
 
     def edited(self, start: int, text: str) -> str:
         """``text``, which is what the passage has at ``start``, masked.
@@ -83,6 +107,7 @@ class Passage:
         A secret's placeholder stands where the secret begins; what the secret has before ``start`` is not repeated.
         """
         end = start + len(text)
+        first = bisect_right(self._edits, start, key=lambda edit: edit.end)
         inside = [
             Replacement(
                 max(edit.start, start) - start,
@@ -90,8 +115,7 @@ class Passage:
                 edit.kind,
                 edit.placeholder if edit.start >= start else "",
             )
-            for edit in self._edits
-            if edit.start < end and edit.end > start
+            for edit in takewhile(lambda edit: edit.start < end, islice(self._edits, first, None))
         ]
         return replaced(text, inside) if inside else text
 
@@ -108,13 +132,25 @@ class Passage:
             self._alone = self._masker.stream()
         self._starts[block] = self.length
 
-    def _add(self, found: Iterable[Replacement], offset: int) -> None:
+    def _add(self, found: Iterable[Replacement], offset: int, precedence: int = SECRET) -> None:
+        """Finds that overlap become one, under the kind of the first; whatever came first does not matter."""
         for one in found:
-            new = Replacement(one.start + offset, one.end + offset, one.kind, one.placeholder)
-            touched = [edit for edit in self._edits if edit.start < new.end and new.start < edit.end]
-            if touched:
-                first = min([*touched, new], key=lambda edit: (edit.start, -edit.end))
-                end = max(edit.end for edit in [*touched, new])
-                new = Replacement(first.start, end, first.kind, first.placeholder)
-                self._edits = [edit for edit in self._edits if edit not in touched]
-            insort(self._edits, new, key=lambda edit: edit.start)
+            new = replace(one, start=one.start + offset, end=one.end + offset)
+            insort(self._found, (new.start, -new.end, precedence, new), key=itemgetter(0, 1, 2))
+            place = bisect_right(self._edits, new.start, key=lambda edit: edit.end)
+            start = min([new.start, *(edit.start for edit in self._edits[place : place + 1])])
+            del self._edits[place:]
+            for _, _, _, again in islice(self._found, bisect_left(self._found, start, key=itemgetter(0)), None):
+                last = self._edits[-1] if self._edits else None
+                if last is None or last.end <= again.start:
+                    self._edits.append(again)
+                elif last.end < again.end:
+                    self._edits[-1] = replace(last, end=again.end)
+
+
+def masked_text(text: str, masker: Masker) -> Masked:
+    """``text``, all of a passage, masked. Raises :class:`WireError` when it is too long."""
+    passage = Passage("", masker)
+    passage.feed(0, text)
+    passage.finish()
+    return Masked(passage.masked, passage.kinds)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from ciguard.codecs.answer import list_of, masked_value, object_of
+from ciguard.codecs.answer import list_of, masked_value, named_texts, object_of, with_names_masked
 from ciguard.codecs.codec import Codec, Saying, SayingKind
 from ciguard.codecs.document import Document, Part, dump, parse
 from ciguard.codecs.signed import restore, signed_texts
@@ -138,7 +138,7 @@ class Intake:
         while True:
             self._masker.remember()
             fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
-            new = [self._read(codec, part, key) for key, part in fresh.items()]
+            new = self._nameless(codec, [self._read(codec, part, key) for key, part in fresh.items()])
             asking = self._asked_of_others(new, connection)
             if asking is None:
                 break
@@ -175,10 +175,20 @@ class Intake:
     def _read(self, codec: Codec, part: Part, key: PartKey) -> _New:
         value = parse(part.raw)
         masked, kinds = masked_value(value, self._masker)
-        sayings = codec.sayings(part.label, masked)
-        if remote := tuple(dict.fromkeys(codec.remote(part.label, masked))):
-            sayings = [*sayings, Saying(SayingKind.REMOTE, remote)]
-        return _New(part, key, value, masked, kinds, tuple(sayings))
+        return _New(part, key, value, masked, kinds, _sayings(codec, part, masked))
+
+    def _nameless(self, codec: Codec, new: list[_New]) -> list[_New]:
+        """``new`` with the names masked in what was said. Instructions keep theirs: they define tools, too."""
+        said = [{text for saying in one.sayings if saying.kind in _SAID for text in saying.texts} for one in new]
+        named = named_texts((text for texts in said for text in texts), self._masker)
+        if not named:
+            return new
+        changed = []
+        for one, texts in zip(new, said, strict=True):
+            value, kinds = with_names_masked(one.masked, {text: named[text] for text in texts & named.keys()})
+            sayings = _sayings(codec, one.part, value)
+            changed.append(replace(one, masked=value, kinds=(*one.kinds, *kinds), sayings=sayings))
+        return changed
 
     def _subjects(
         self, new: list[_New], connection: str, judged: set[bytes]
@@ -319,6 +329,18 @@ def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ..
         (place for place, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other),
         min(len(mine), len(theirs)),
     )
+
+
+_SAID = frozenset({SayingKind.PROMPT, SayingKind.TOOL_RESULT, SayingKind.ASSISTANT})
+"""Who says what names are masked in."""
+
+
+def _sayings(codec: Codec, part: Part, value: Json) -> tuple[Saying, ...]:
+    """Who says what in ``value``, which stands for ``part``, and what it asks of the model's service."""
+    sayings = codec.sayings(part.label, value)
+    if remote := tuple(dict.fromkeys(codec.remote(part.label, value))):
+        sayings = [*sayings, Saying(SayingKind.REMOTE, remote)]
+    return tuple(sayings)
 
 
 def _kind(speaker: SayingKind) -> OperationKind | ResultKind:

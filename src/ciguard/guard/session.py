@@ -41,13 +41,14 @@ from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.mask_rules import mask_by_rules
-from ciguard.guard.masking import session_masker
+from ciguard.guard.masking import name_recogniser, session_masker
 from ciguard.guard.server import GuardServer, open_loopback
 from ciguard.guard.signing import signers_for
 from ciguard.guard.upstream import Upstreams
 from ciguard.guard.webhook import Hook, hook_of
 from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
+from ciguard.inspect.names import Recognise
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
@@ -87,6 +88,7 @@ class Plan:
     identity: Identity
     connections: Mapping[str, OpenConnection]
     secrets: tuple[KnownValue, ...]
+    recognise: Recognise | None
     signers: tuple[Ready, ...]
     encrypt: Encrypt | None
     environ: Mapping[str, str]
@@ -176,6 +178,7 @@ def plan(
         identity,
         connections,
         known,
+        name_recogniser(policy.masking, _workspace(workspace)),
         signers,
         encrypt,
         environ,
@@ -315,7 +318,8 @@ async def _guard(
     never = [token, *(known.value for known in plan.secrets)]
     originals = Originals(plan.encrypt, recorder, never) if plan.encrypt else None
     placeholders = Placeholders(secrets.token_bytes(32), *([originals.seal] if originals else []))
-    masker = session_masker(plan.policy.masking, [*plan.secrets, KnownValue("session-token", token)], placeholders)
+    known = [*plan.secrets, KnownValue("session-token", token)]
+    masker = session_masker(plan.policy.masking, known, placeholders, plan.recognise)
     recorder.write_policy(plan.policy.text)
     recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))
 
@@ -443,6 +447,7 @@ def agent_environment(plan: Plan, server: GuardServer, token: str, scratch: Path
 
 def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
     identity = plan.identity
+    lock = "lock-names.sha256" if plan.recognise else "lock.sha256"
     facts: Json = None
     if identity.verified:
         facts = {
@@ -453,7 +458,7 @@ def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
     return {
         "session": session,
         "tool": f"ciguard {__version__}",
-        "lock": f"sha256:{(resources.files('ciguard') / 'lock.sha256').read_text().strip()}",
+        "lock": f"sha256:{(resources.files('ciguard') / lock).read_text().strip()}",
         "policy": {"digest": plan.policy.digest, "source": plan.source},
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,

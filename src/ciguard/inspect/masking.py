@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
@@ -22,6 +23,9 @@ from ciguard.inspect.rule_matcher import RuleMatcher, entropy, secret_rules
 from ciguard.inspect.span import Span, joined
 from ciguard.inspect.together import find_each
 from ciguard.inspect.value_matcher import ValueMatcher
+
+if TYPE_CHECKING:
+    from ciguard.inspect.names import Names
 
 MOST_HELD = 2 * LONGEST + 1
 """Characters that a stream holds back at the most: an unfinished match, and finished ones that overlap with it."""
@@ -69,7 +73,8 @@ class Masked:
 class Masker:
     """Masks the known values, everything that the secret rules recognise, and what ``more`` rules do.
 
-    ``fields`` are masked by those who know the structure of a value; their rules are among ``more``.
+    ``fields`` are masked by those who know the structure of a value; their rules are among ``more``. ``names`` are
+    masked by those who know what of a message is content.
     """
 
     def __init__(
@@ -78,9 +83,11 @@ class Masker:
         placeholders: Placeholders,
         more: RuleMatcher | None = None,
         fields: NamedFields = NO_FIELDS,
+        names: Names | None = None,
     ) -> None:
         self._placeholders = placeholders
         self.fields = fields
+        self.names = names
         self._known = frozenset(value.value for value in known)
         self._given = ValueMatcher(
             (text, begins, value) for value in known for text, begins in literals(value, thorough=True).items()

@@ -14,3 +14,10 @@ class PersonalData(StrEnum):
     IBAN = "iban"
     NATIONAL_ID = "national-id"
     IP_ADDRESS = "ip-address"
+
+
+class NameKind(StrEnum):
+    """Kinds of names that a policy can have masked, where a model recognises them."""
+
+    PERSON = "person"
+    LOCATION = "location"

@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from ciguard.inspect.personal_data import PersonalData
+from ciguard.inspect.personal_data import NameKind, PersonalData
 from ciguard.policy.hosts import HostPattern, host_pattern
 from ciguard.policy.rules import ActionWord, Rule, Section
 from ciguard.policy.shapes import (
     KINDS,
     AgentPath,
+    AllowedWord,
     Approver,
     ClaimValues,
     ConnectionName,
@@ -29,6 +30,7 @@ from ciguard.policy.shapes import (
     Glob,
     IssuerUrl,
     Method,
+    ModelName,
     PathGlob,
     Recipient,
     RemoteHost,
@@ -43,6 +45,9 @@ VERSION = 1
 
 NEVER = 101
 """A threshold that no risk reaches."""
+
+AGENT_WORDS = ("Anthropic", "Claude", "Code", "Codex", "Copilot", "Gemini", "OpenAI")
+"""Words of agents' names, which models take for people's."""
 
 
 UNASKED = (
@@ -501,6 +506,23 @@ class Audit(Section):
     )
 
 
+class MaskedNames(Section):
+    """Names of people and places, which a spaCy model recognises through Presidio."""
+
+    model: ModelName = Field(
+        description="The spaCy model: an installed package, or the absolute path of a saved pipeline outside of the "
+        "workspace. It is never downloaded. Needs the extra ciguard[names].",
+        examples=["/opt/models/en_core_web_sm"],
+    )
+    kinds: tuple[NameKind, ...] = Field(
+        default=tuple(NameKind), min_length=1, description="Kinds of names that are masked."
+    )
+    allow: tuple[AllowedWord, ...] = Field(
+        default=AGENT_WORDS,
+        description="Words, in any case, that stay when a name is made of them alone, such as those of your project.",
+    )
+
+
 class Masking(Section):
     """What is masked besides secrets."""
 
@@ -512,6 +534,10 @@ class Masking(Section):
         description="Names of fields, in any case and at any depth, or JSON pointers from the root of the arguments or "
         "the result of a tool: what they hold is masked, whatever it is.",
         examples=[["password", "/customer/ssn"]],
+    )
+    names: MaskedNames | None = Field(
+        default=None,
+        description="Names of people and places that are masked in what models and agents say; none when absent.",
     )
 
 

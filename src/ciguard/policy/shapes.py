@@ -219,6 +219,15 @@ FieldName = Annotated[
         "write a name such as password, or a JSON pointer such as /customer/ssn",
     ),
 ]
+ModelName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z_][A-Za-z0-9_]{0,99}|(?!.*/\.\.?(?:/|$))/[^\0]{1,1000}",
+        "a model",
+        "write the name of an installed package, or an absolute path without . and ..",
+    ),
+]
+AllowedWord = Annotated[str, Shape(r"\w{1,64}", "a word", "write one word without spaces and signs")]
 TableGlob = Annotated[
     str,
     Shape(r"[^\s.]{1,100}(?:\.[^\s.]{1,100}){0,2}", "the name of a table", "write table, schema.table or schema.*"),

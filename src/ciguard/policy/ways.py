@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ciguard.policy import globs
@@ -21,6 +21,7 @@ from ciguard.policy.models import (
     IsolationLevel,
     IsolationLimits,
     IsolationPaths,
+    MaskedNames,
     Masking,
     Policy,
     Protection,
@@ -213,7 +214,7 @@ _LIKE = Ways(_same, _same)
 _OWN = Ways(_own, _own)
 _UNION = Ways(_union, _union)
 _LOWEST = _by_rank(int, "higher")
-_LISTED = {what: _within(str.__eq__, what=what) for what in ("the approver", "the issuer", "the variable")}
+_LISTED = {what: _within(str.__eq__, what=what) for what in ("the approver", "the issuer", "the variable", "the word")}
 
 WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Policy, "version"): _SAME,
@@ -266,6 +267,9 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (Audit, "recipients"): _UNION,
     (Masking, "personal_data"): _UNION,
     (Masking, "fields"): _UNION,
+    (MaskedNames, "model"): _SAME,
+    (MaskedNames, "kinds"): replace(_UNION, default_binds=True),
+    (MaskedNames, "allow"): replace(_LISTED["the word"], default_binds=True),
     (SessionLimits, "refusals_in_a_row"): _LOWEST,
 }
 """How each key combines; every key of the policy that is not a mapping of its own is here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from ciguard.guard.intake import REMEMBERED_REQUESTS, Admitted, Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
+from ciguard.inspect.names import Name, Names
+from ciguard.inspect.personal_data import NameKind
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
@@ -249,3 +252,78 @@ async def test_signed_thinking_is_put_back_for_the_upstream_that_signed_it_and_f
     assert SECRET.encode() in (await taking.admit(body)).document.raw
     recorded = open_session(taking.directory)
     assert SECRET.encode() not in b"".join(map(recorded.body, recorded.digests()))
+
+
+class TakingInNames(TakingIn):
+    """An intake that masks Ada's name."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        placeholders = Placeholders(b"key")
+        names = Names(
+            lambda text: [Name(one.start(), one.end(), NameKind.PERSON) for one in re.finditer(r"Ada|Bash", text)],
+            [],
+            placeholders,
+        )
+        masker = Masker([KnownValue("credential", SECRET)], placeholders, names=names)
+        self.intake = Intake(masker, placeholders, self.intake._judge, self.recorder)
+
+
+async def test_names_are_masked_in_what_is_said_and_nowhere_else(tmp_path: Path) -> None:
+    taking = TakingInNames(tmp_path)
+    tool: Json = {"name": "Bash", "description": "Ada's tool", "input_schema": {"type": "object"}}
+    call: Json = {"type": "tool_use", "id": "toolu_Ada", "name": "Bash", "input": {"command": "ls"}}
+    result: dict[str, Json] = {"type": "tool_result", "tool_use_id": "toolu_Ada", "content": "Ada's file"}
+    body: Json = {
+        "model": "Ada",
+        "system": "You are Ada.",
+        "tools": [tool],
+        "messages": [
+            {"role": "user", "content": f"Hello Ada, {SECRET}"},
+            {"role": "assistant", "content": [{"type": "text", "text": "I am Ada."}, call]},
+            {"role": "user", "content": [result]},
+        ],
+    }
+    admitted = await taking.admit(body)
+    sent = json.loads(admitted.document.raw)
+    [ask, answer, returned] = sent["messages"]
+    person = Placeholders(b"key").placeholder("person", "Ada")
+    assert (sent["model"], sent["system"], sent["tools"]) == ("Ada", "You are Ada.", [tool])
+    assert ask["content"].startswith(f"Hello {person}, [ciguard-masked:credential:")
+    assert answer["content"] == [{"type": "text", "text": f"I am {person}."}, call]
+    assert returned["content"] == [{**result, "content": f"{person}'s file"}]
+    again = await taking.admit(sent)
+    assert again.document.raw == json.dumps(sent).encode()
+    session = open_session(taking.directory)
+    kinds = {
+        event.get("operation") or event["result"]: event["masked"]
+        for event in session.events
+        if event["type"] in (EventType.OPERATION, EventType.RESULT) and event["masked"]
+    }
+    assert kinds == {"prompt": {"person": 2, "credential": 1}, "tool_result": {"person": 1}}
+    assert not [digest for digest in session.digests() if b"Hello Ada" in session.body(digest)]
+
+
+async def test_bytes_stay_where_there_are_no_names(tmp_path: Path) -> None:
+    plain = b'{ "model" :"Ada", "messages":[ {"role":"user","content":"caf\\u00e9"} ] }'
+    assert (await TakingInNames(tmp_path).admit(plain)).document.raw == plain
+
+
+async def test_what_is_new_in_one_request_is_read_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ciguard.inspect.names.MOST_READ", 900)
+    taking = TakingInNames(tmp_path)
+    await taking.admit(says("A" * 400, "B" * 400))
+    await taking.admit(says("A" * 400, "B" * 400, "C" * 400))
+    with pytest.raises(WireError, match="names are masked"):
+        await taking.admit(says("D" * 400, "E" * 400, "F" * 400))
+
+
+async def test_what_is_asked_of_the_service_beside_a_name_is_judged(tmp_path: Path) -> None:
+    image: Json = {"type": "image", "source": {"type": "url", "url": "https://files.example.com/a.png"}}
+    said: Json = [{"type": "text", "text": "Hello Ada"}, image]
+    taking = TakingInNames(tmp_path)
+    admitted = await taking.admit({"model": "m", "messages": [{"role": "user", "content": said}]})
+    assert "files.example.com" in admitted.refusal
+    assert ("remote", ["ciguard:remote"]) in taking.judged()

@@ -12,7 +12,7 @@ TEXT = "jane@acme.io opensesame1 4111 1111 1111 1111 pin: 55aa66bb"
 
 def masker(masking: str) -> Masker:
     return session_masker(
-        loaded(f"masking: {masking}").masking, [KnownValue("known", "opensesame1")], Placeholders(b"k")
+        loaded(f"masking: {masking}").masking, [KnownValue("known", "opensesame1")], Placeholders(b"k"), None
     )
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciguard.decision import Quorum
+from ciguard.inspect.personal_data import NameKind
 from ciguard.policy.evaluation import quorums
 from ciguard.policy.models import IsolationLevel, Policy
 from tests.unit.policy.sources import loaded, place, refused
@@ -62,6 +63,8 @@ LOOSER = [
     (f"{CONNECTION}, models: [a*]}}}}", CONNECTION + ", models: [ab, 'b*']}}", 3, 70, "model b* is not within"),
     (f"{CONNECTION}, models: [a-*]}}}}", CONNECTION + ", models: ['a*']}}", 3, 66, "model a* is not within"),
     (f"{CONNECTION}, limits: {{requests: 5}}}}}}", CONNECTION + ", limits: {requests: 6}}}", 3, 76, "6 is higher than"),
+    ("masking: {names: {model: a}}", "masking: {names: {model: b}}", 3, 26, "b differs from the a"),
+    ("masking: {names: {model: a}}", "masking: {names: {model: a, allow: [Ada]}}", 3, 37, "word Ada is not within"),
     ("connections: {}", CONNECTION + "}}", 3, 18, "among those of what this policy extends: none"),
     (f"rules: [{RULE % 'r'}]", f"rules: [{RULE % 's'}, {RULE % 'r'}]", 3, 54, "rule r is already in what"),
     (f"rules: [{RULE % 'r'}]", CONNECTION + f", rules: [{RULE % 'r'}]}}}}", 3, 70, "rule r is already in what"),
@@ -109,6 +112,16 @@ class TestTightening:
         )
         assert (policy.approval.hold_at, policy.approval.timeout_seconds, policy.env) == (101, 10_800, ("A",))
         assert policy.isolation.require is IsolationLevel.NONE
+
+    def test_names_stay_masked_with_fewer_exceptions_and_more_kinds(self) -> None:
+        parent = "masking: {names: {model: a}}"
+        for child in ("", "masking: {names: null}", "masking: {names: {model: a, kinds: [location]}}"):
+            names = composed(child, parent=parent).masking.names
+            assert names is not None
+            assert names.kinds == tuple(NameKind)
+        names = composed("masking: {names: {model: a, allow: [Claude]}}", parent=parent).masking.names
+        assert names is not None
+        assert names.allow == ("Claude",)
 
     def test_lower_narrower_stronger(self) -> None:
         policy = composed(

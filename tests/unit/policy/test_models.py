@@ -8,7 +8,7 @@ import pytest
 from ciguard.policy import preset_files
 from ciguard.policy.models import Approval, IsolationLevel, Policy, json_schema
 from ciguard.policy.yaml_document import parse
-from tests.unit.policy.sources import loaded
+from tests.unit.policy.sources import loaded, refused
 
 FULL = """\
 identity:
@@ -134,3 +134,25 @@ def test_a_policy_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         policy.env = ("A",)
     assert isinstance(policy, Policy)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "{kinds: [person]}",
+        "{model: ../model}",
+        "{model: model/en}",
+        "{model: /opt/../workspace/model}",
+        "{model: ''}",
+        "{model: en, kinds: []}",
+        "{model: en, kinds: [organization]}",
+        "{model: en, allow: ['New York']}",
+        "{model: en, threshold: 0.5}",
+    ],
+)
+def test_names_need_a_model_that_is_where_it_says(names: str) -> None:
+    assert refused(f"masking: {{names: {names}}}").line == 2
+
+
+def test_names_are_off_by_default() -> None:
+    assert loaded("rules: []").masking.names is None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import UnionType
+from typing import Any, get_args
 
 import pytest
 
@@ -12,8 +14,11 @@ from tests.unit.policy.sources import loaded
 
 def sections(root: type[Section]) -> Iterator[tuple[type[Section], str]]:
     for name, field in root.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from sections(field.annotation)
+        annotation: Any = field.annotation
+        stated = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+        inner = [one for one in stated if isinstance(one, type) and issubclass(one, Section)]
+        if inner:
+            yield from sections(inner[0])
         else:
             yield root, name
 
