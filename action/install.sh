@@ -4,7 +4,7 @@
 # The packages may come from a cache, which anybody who can run a workflow of the repository may have written to:
 # every one of them is checked against the lock's hashes, each time.
 #
-# Reads CIGUARD_PYTHON, CIGUARD_HOME and CIGUARD_PACKAGES (see prepare.sh) and GITHUB_ACTION_PATH.
+# Reads CIGUARD_PYTHON, CIGUARD_NAMES, CIGUARD_HOME and CIGUARD_PACKAGES (see prepare.sh) and GITHUB_ACTION_PATH.
 set -euo pipefail
 source "${BASH_SOURCE[0]%/*}/fail.sh"
 
@@ -12,6 +12,7 @@ source "${BASH_SOURCE[0]%/*}/fail.sh"
 unset "${!PYTHON@}"
 
 lock=$GITHUB_ACTION_PATH/requirements/run.txt
+[[ $CIGUARD_NAMES != true ]] || lock=${lock%/*}/names.txt
 pip=("$CIGUARD_PYTHON" -I -m pip --disable-pip-version-check --no-input --quiet)
 
 if [[ ! -d $CIGUARD_PACKAGES ]]; then

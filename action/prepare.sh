@@ -3,7 +3,7 @@
 #
 # Each use of the action gets a new directory: what an earlier agent of the same job could reach is never run again.
 #
-# Reads CIGUARD_PYTHON, CIGUARD_ARTIFACT_NAME and the runner's variables. Writes outputs:
+# Reads CIGUARD_PYTHON, CIGUARD_NAMES, CIGUARD_ARTIFACT_NAME and the runner's variables. Writes outputs:
 #   home           new directory for the environment (venv), the record (session) and finish.sh
 #   packages       directory of the downloaded packages
 #   packages-key   cache key for that directory: platform, Python and the lock's digest
@@ -14,7 +14,9 @@ source "${BASH_SOURCE[0]%/*}/fail.sh"
 # Python takes no modules from the workspace, which may hold a pull request's files: neither by itself (-I) nor because
 # the job has a PYTHONPATH (pip starts Python anew, without -I).
 unset "${!PYTHON@}"
-if ! about=$("$CIGUARD_PYTHON" -I - "$GITHUB_ACTION_PATH/requirements/run.txt" <<'PYTHON'
+lock=$GITHUB_ACTION_PATH/requirements/run.txt
+[[ $CIGUARD_NAMES != true ]] || lock=${lock%/*}/names.txt
+if ! about=$("$CIGUARD_PYTHON" -I - "$lock" <<'PYTHON'
 import hashlib, pathlib, sys, sysconfig
 if sys.version_info < (3, 11):
     sys.exit(1)

@@ -2,12 +2,14 @@
 # Installs the guard from the fetched sources, by the lock's hashes, as the action does. The guard of the component's own
 # image (gitlab/Containerfile) is taken instead if it was made from the very same commit, and no other ever is.
 #
-# $1: where such an image has its guard. Reads CIGUARD_PYTHON, CIGUARD_COMMIT and CIGUARD_HOME, which has the sources.
+# $1: where such an image has its guard. Reads CIGUARD_PYTHON, CIGUARD_NAMES, CIGUARD_COMMIT and CIGUARD_HOME, which has the
+# sources.
 set -euo pipefail
 source "${BASH_SOURCE[0]%/*}/../action/fail.sh"
 unset "${!PYTHON@}"
 
-if [[ -e $1/commit ]]; then
+# No image has what names need.
+if [[ $CIGUARD_NAMES != true && -e $1/commit ]]; then
     commit=$(<"$1/commit")
     if [[ $commit == "$CIGUARD_COMMIT" ]]; then
         ln -s "$1/venv" "$CIGUARD_HOME/venv"

@@ -198,6 +198,7 @@ def step(tmp_path: Path) -> dict[str, str]:
         "RUNNER_OS": "Linux",
         "RUNNER_TEMP": str(tmp_path / "temp"),
         "CIGUARD_PYTHON": sys.executable,
+        "CIGUARD_NAMES": "false",
         "CIGUARD_ARTIFACT_NAME": "",
         "CIGUARD_HOME": str(tmp_path / "home"),
         "CIGUARD_PACKAGES": str(tmp_path / "packages"),
@@ -252,6 +253,13 @@ def test_prepare_names_the_cache_by_platform_python_and_lock(step: dict[str, str
     assert prepared({**step, "RUNNER_ARCH": "ARM64"})["packages-key"] != before
     lock.write_text("changed", encoding="utf-8")
     assert prepared(step)["packages-key"] != before
+
+
+def test_prepare_names_another_cache_for_what_names_need(step: dict[str, str]) -> None:
+    lock = Path(step["GITHUB_ACTION_PATH"]) / "requirements/names.txt"
+    key = prepared({**step, "CIGUARD_NAMES": "true"})["packages-key"]
+    assert key.endswith(hashlib.sha256(lock.read_bytes()).hexdigest())
+    assert key != prepared(step)["packages-key"]
 
 
 @pytest.mark.parametrize(
@@ -347,6 +355,15 @@ def test_install_takes_cached_packages_and_this_checkout(step: dict[str, str]) -
     assert finished.returncode == 0, finished.stderr
     python = Path(step["CIGUARD_HOME"]) / "venv/bin/python"
     assert subprocess.check_output([python, "-I", "-m", "ciguard"], text=True) == "genuine\n"
+
+
+def test_install_takes_what_names_need_when_asked(step: dict[str, str], locked: Path) -> None:
+    lock = Path(step["GITHUB_ACTION_PATH"]) / "requirements/run.txt"
+    lock.rename(lock.with_name("names.txt"))
+    finished = run("install.sh", {**step, "CIGUARD_NAMES": "true"})
+    assert finished.returncode == 0, finished.stderr
+    assert run("install.sh", step).returncode != 0
+    assert locked.exists()
 
 
 def test_install_refuses_a_cached_package_that_is_not_the_locked_one(step: dict[str, str], locked: Path) -> None:

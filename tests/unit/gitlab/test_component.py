@@ -54,7 +54,7 @@ def test_every_input_and_output_of_the_action_has_its_row() -> None:
 
 def test_what_both_have_by_the_same_name_has_the_same_default() -> None:
     both = set(INPUTS) & set(ACTION["inputs"]) - {"artifact-name"}
-    assert both == {"policy", "working-directory", "base-ref", "python"}
+    assert both == {"policy", "working-directory", "base-ref", "names", "python"}
     assert {name: INPUTS[name]["default"] for name in both} == {
         name: ACTION["inputs"][name]["default"] for name in both
     }
@@ -234,10 +234,11 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "image"
 
 
-def install(image: Path, folder: Path, commit: str) -> subprocess.CompletedProcess[str]:
+def install(image: Path, folder: Path, commit: str, names: str = "false") -> subprocess.CompletedProcess[str]:
     """The component's installation with an unusable Python, so that it gets no further than to what it must install."""
     (folder / "home").mkdir()
-    variables = {"CIGUARD_HOME": str(folder / "home"), "CIGUARD_PYTHON": "/bin/false", "CIGUARD_COMMIT": commit}
+    variables = {"CIGUARD_HOME": str(folder / "home"), "CIGUARD_PYTHON": "/bin/false"}
+    variables |= {"CIGUARD_COMMIT": commit, "CIGUARD_NAMES": names}
     return bash(f"bash {ROOT}/gitlab/install.sh {image}", folder, **variables)
 
 
@@ -245,6 +246,12 @@ def test_the_guard_of_an_image_of_the_same_commit_is_used(image: Path, tmp_path:
     done = install(image, tmp_path, COMPONENT["sha"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "home/venv").resolve() == image / "venv"
+
+
+def test_the_guard_of_an_image_is_not_used_where_names_are_masked(image: Path, tmp_path: Path) -> None:
+    done = install(image, tmp_path, COMPONENT["sha"], "true")
+    assert (done.returncode, "is not Python 3.11 or later" in done.stderr) == (1, True)
+    assert not (tmp_path / "home/venv").exists()
 
 
 @pytest.mark.parametrize("commit", ["f" * 40, COMPONENT["sha"][:39], COMPONENT["sha"] + "0", "*", ""])
@@ -272,7 +279,8 @@ def test_a_python_that_is_too_old_is_said(home: Path) -> None:
     old = home / "old"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    done = bash(f"bash {ROOT}/gitlab/install.sh {home}/none", home, CIGUARD_HOME=str(home), CIGUARD_PYTHON=str(old))
+    variables = {"CIGUARD_HOME": str(home), "CIGUARD_PYTHON": str(old), "CIGUARD_NAMES": "false"}
+    done = bash(f"bash {ROOT}/gitlab/install.sh {home}/none", home, **variables)
     assert (done.returncode, "is not Python 3.11 or later" in done.stderr) == (1, True)
     assert refusal(home) in done.stderr
 

@@ -47,9 +47,10 @@ def test_what_installs_stays_out_of_the_image() -> None:
 
 
 def test_the_guard_is_installed_by_the_script_that_installs_it_in_jobs() -> None:
-    (command,) = re.findall(r"CIGUARD_PYTHON=python3 .*\\\n.*install\.sh", STAGES[0])
+    (command,) = re.findall(r"CIGUARD_PYTHON=python3 (?:.*\\\n)+.*install\.sh", STAGES[0])
     assert shlex.split(command.replace("\\\n", " ")) == [
         "CIGUARD_PYTHON=python3",
+        "CIGUARD_NAMES=false",
         "CIGUARD_HOME=/opt/ciguard",
         "CIGUARD_PACKAGES=/packages",
         "GITHUB_ACTION_PATH=/source",
