@@ -61,6 +61,7 @@ async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
         assert verify(tmp_path / "session", expected).steps[7].outcome is Outcome.FAILED
         assert "the agent ended by itself" in note
         assert "1 held" in note
+        assert re.search(r"\*\*Approvals:\*\* `1 asked; 1 released; decided after [0-9]+ s \(median\)", note)
 
 
 async def test_what_is_long_can_be_read_whole_before_it_is_decided(tmp_path: Path) -> None:
@@ -131,12 +132,20 @@ async def test_a_webhook_that_is_down_decides_nothing(tmp_path: Path) -> None:
 
 async def test_an_agent_sees_neither_the_address_of_a_webhook_nor_its_secret(tmp_path: Path) -> None:
     environ = {"HOOK": "https://hooks.example.com/services/T0/B0/xyzxyzxyz", "HOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
-    look = "import os; print([n for n in os.environ if 'HOOK' in n], open('/proc/%d/environ' % os.getppid()).read())"
-    agent = (sys.executable, "-c", f"{look}; assert not any('HOOK' in name for name in os.environ)")
+    look = (
+        "import glob, os\n"
+        "print(sorted(os.environ.items()))\n"
+        "for name in glob.glob('/proc/[0-9]*/environ'):\n"
+        "    try: print(open(name).read())\n"
+        "    except OSError: print('refused')\n"
+    )
+    agent = (sys.executable, "-c", look)
     async with running(tmp_path, f'{{approvers: ["@bob"], {NOTIFY}}}', environ=environ, agent=agent) as session:
         assert session.process.stdout
         printed = (await session.process.stdout.read()).decode()
-        await session.ended()
+        assert (await session.ended())[0] == 0
+        assert "ANTHROPIC_BASE_URL" in printed
+        assert "HOOK" not in printed
         assert not any(value in printed for value in environ.values())
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from ciguard.approvals.approver import Verdict
 from ciguard.approvals.looking import Look
 from ciguard.approvals.marker import Claim, marker_of, write
+from ciguard.approvals.metrics import Metrics, metrics
 from ciguard.approvals.person import Panel, Roster, panels
 from ciguard.approvals.request import (
     ApprovalRequest,
@@ -130,6 +131,7 @@ class ForgeApprover:
         self.awaited: list[str] = []
         self._asked = 0
         self._open = 0
+        self._verdicts: list[tuple[str, int]] = []
         self._own: set[int] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -166,6 +168,11 @@ class ForgeApprover:
         if verdict.released and self._scope is Scope.SESSION:
             self._standing[same] = told.request.id
         return verdict
+
+    @property
+    def metrics(self) -> Metrics:
+        """How often people were asked, and what came of it."""
+        return metrics(len(self._verdicts) + self._open, self._verdicts)
 
     async def close(self) -> None:
         """Wait until the comments of the requests that were decided are up to date."""
@@ -281,6 +288,7 @@ class ForgeApprover:
                 evidence=[_facts(evidence) for evidence in _evidence(ruling)],
                 discounted=len(ruling.discounted),
             )
+            self._verdicts.append((decided.outcome, waited))
             if not verdict.awaited:
                 for watcher in self._watchers:
                     watcher.decided(asked, decided, question.url)

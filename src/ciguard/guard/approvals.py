@@ -134,7 +134,9 @@ class ForgeApprovals(Approvals):
         if self._place and self._posted:
             counts = self._recorder.counts
             told = f"{counts.operations}, {counts.held} held, {counts.blocked} blocked, {counts.masked} values masked"
-            text = session_note(replace(self._note, outcome=outcome, counts=told, head=self._recorder.head))
+            metrics = self._forge.metrics
+            note = replace(self._note, outcome=outcome, counts=told, head=self._recorder.head)
+            text = session_note(replace(note, approvals=metrics.words if metrics.requests else ""))
             thread, posted, clock = self._place.thread, self._posted, SteadyClock()
             # The note is for people; what counts is in the record.
             with suppress(OutOfTime):

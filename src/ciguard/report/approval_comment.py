@@ -104,7 +104,8 @@ class ApprovalTexts:
 class Note:
     """What the one note of a session says. ``signers`` is empty when the session will not be signed.
 
-    ``counts`` are words for the operations so far and ``outcome`` is how the session ended; empty while it runs.
+    ``counts`` and ``approvals`` are words for the operations and the requests for approval, and ``outcome`` is how the
+    session ended; empty while it runs.
     """
 
     asker: Asker
@@ -115,6 +116,7 @@ class Note:
     issuer: str
     signers: tuple[str, ...] = ()
     counts: str = ""
+    approvals: str = ""
     outcome: str = ""
     head: str = ""
 

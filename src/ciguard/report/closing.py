@@ -19,6 +19,8 @@ def closing(session: Session) -> Iterator[Line]:
     tone = Tone.STRONG if facts.complete else Tone.BAD
     yield (Span("ciguard  ", Tone.FAINT), Span(facts.outcome, tone), Span(f" ({facts.exited})", Tone.FAINT))
     yield (Span("         "), *counts(facts))
+    if facts.approvals.requests:
+        yield (Span("         approvals: ", Tone.FAINT), Span(facts.approvals.words))
     for stop in facts.stops[:_STOPS_SHOWN]:
         rules = ", ".join(rule for rule, _ in stop.reasons)
         tone = Tone.BAD if stop.action == "block" else Tone.WARNING

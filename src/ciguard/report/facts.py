@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ciguard.approvals.metrics import Metrics, metrics
 from ciguard.errors import SessionDamaged
 from ciguard.operation import Json, OperationKind, ResultKind
 from ciguard.report.content import Content, content_of
@@ -67,6 +68,7 @@ class Facts:
     hosts: tuple[tuple[str, int], ...]
     masked: tuple[tuple[str, int], ...]
     stops: tuple[Stop, ...]
+    approvals: Metrics
     isolation: str
     limits: tuple[str, ...]
     issuer: str
@@ -130,6 +132,10 @@ def facts_of(session: Session) -> Facts:
         hosts=_hosts(session, operations),
         masked=tuple(sorted(masked.items())),
         stops=tuple(stops),
+        approvals=metrics(
+            len(by_type[EventType.APPROVAL_REQUESTED]),
+            ((event["outcome"], event["waited_ms"]) for event in by_type[EventType.VERDICT]),
+        ),
         isolation=isolation["level"],
         limits=tuple(isolation["limits"]),
         issuer=identity.get("issuer", ""),

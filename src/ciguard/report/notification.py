@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 
 from ciguard.approvals.asking import Asked
+from ciguard.approvals.metrics import duration
 from ciguard.approvals.watcher import Decided
 from ciguard.operation import Json
 from ciguard.report.approval_comment import Asker, clock_time
@@ -47,7 +48,7 @@ def of_verdict(asked: Asked, asker: Asker, decided: Decided, url: str) -> bytes:
         url,
         _plain(excerpt(decided.verdict.reason, MOST_CONTENT)),
         _plain(excerpt(_wanted(asked), 300)),
-        _links(("Request", url), ("Run", asker.run_url), after=f"after {decided.waited_ms // 1000} s"),
+        _links(("Request", url), ("Run", asker.run_url), after=f"after {duration(decided.waited_ms)}"),
     )
 
 

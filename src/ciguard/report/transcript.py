@@ -72,6 +72,8 @@ def header(facts: Facts) -> Iterator[Line]:
     if facts.damage:
         yield (Span("DAMAGED  ", Tone.BAD), Span(f"{facts.damage}; nothing vouches for what follows it"))
     yield (Span("counts   ", Tone.FAINT), *counts(facts))
+    if facts.approvals.requests:
+        yield (Span("approval ", Tone.FAINT), Span(facts.approvals.words))
 
 
 def counts(facts: Facts) -> Line:

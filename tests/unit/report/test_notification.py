@@ -82,7 +82,7 @@ def test_a_verdict_says_what_became_of_it(outcome: str, title: str) -> None:
     check_slack(message)
     assert message["blocks"][0]["text"]["text"].startswith(f"ciguard: {title}")
     assert message["blocks"][1]["text"]["text"] == "It was so."
-    assert "after 61 s" in message["blocks"][3]["text"]["text"]
+    assert "after 1 min 1 s" in message["blocks"][3]["text"]["text"]
 
 
 HOSTILE = [

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ciguard.operation import Json
+from ciguard.report.closing import closing
 from ciguard.report.facts import facts_of
 from ciguard.report.paint import Line, plain
+from ciguard.report.summary import render
 from ciguard.report.transcript import MAX_LINES, MAX_WIDTH, Entry, Kind, cut, entries, header, whole
 from ciguard.session.event import EventType
 from ciguard.session.reading import Session, open_session
@@ -169,7 +171,12 @@ def test_requests_for_approval_and_their_verdicts_are_shown(tmp_path: Path) -> N
     recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="request", status=200, reason="")
     recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="verdict", status=500, reason="status 500")
     sample.end(recorder)
-    every = list(entries(open_session(tmp_path / "session")))
+    session = open_session(tmp_path / "session")
+    asked = "1 asked; 1 expired"
+    assert [plain(line) for line in header(facts_of(session))][-1] == f"approval {asked}"
+    assert f"         approvals: {asked}" in [plain(line) for line in closing(session)]
+    assert f"**Approvals:** `{asked}`" in render(session)
+    every = list(entries(session))
     told = [entry.searchable.split("  ", 1)[1] for entry in every if entry.event["type"] == EventType.NOTIFIED]
     assert told == ["not notified  verdict 3f9a2c.1\nthe webhook: status 500"]
     shown = [entry for entry in every if Kind.HELD in entry.kinds]
