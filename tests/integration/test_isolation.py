@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,54 @@ async def test_an_agent_that_runs_too_long_is_ended(tmp_path: Path, level: Isola
     assert is_error(ran)
     assert "isolation.limits.wall_time (1s)" in ran.errors
     assert is_sound(session)
+
+
+HOGS = {
+    "the workspace": "head -c 3000000 /dev/zero > big; sleep 300",
+    "HOME": 'mkdir -p "$HOME/.cache"; head -c 3000000 /dev/zero > "$HOME/.cache/big"; sleep 300',
+    "TMPDIR": 'for i in 1 2 3; do head -c 1000000 /dev/zero > "$TMPDIR/$i"; done; sleep 300',
+    "a file without a name": "exec 5> gone; rm gone; head -c 3000000 /dev/zero >&5; sleep 300",
+}
+
+
+@pytest.mark.parametrize("script", HOGS.values(), ids=HOGS.keys())
+async def test_an_agent_that_fills_the_disk_is_ended(tmp_path: Path, level: IsolationLevel, script: str) -> None:
+    session = tmp_path.parent / f"{tmp_path.name}-session"
+    async with job(tmp_path, more=at(level, ", limits: {disk_bytes: 2_000_000}")):
+        (tmp_path / "before").write_bytes(b"x" * 3_000_000)
+        process = await start(tmp_path, ["sh", "-c", script], "--identity", "none", "--session-dir", str(session))
+        ran = await finished(process, tmp_path)
+    assert ran.status == 76
+    assert is_error(ran)
+    assert "more than isolation.limits.disk_bytes (2000000)" in ran.errors
+    assert is_sound(session)
+
+
+async def test_an_agent_within_its_disk_ends_by_itself(tmp_path: Path, level: IsolationLevel) -> None:
+    script = "head -c 1000000 /dev/zero > a; sleep 1; rm a; head -c 1500000 /dev/zero > b; sleep 1; rm before; exit 3"
+    async with job(tmp_path, more=at(level, ", limits: {disk_bytes: 2_000_000}")):
+        (tmp_path / "before").write_bytes(b"x" * 3_000_000)
+        session = ("--session-dir", str(tmp_path.parent / f"{tmp_path.name}-session"))
+        ran = await finished(await start(tmp_path, ["sh", "-c", script], "--identity", "none", *session), tmp_path)
+    assert ran.status == 3
+
+
+async def test_a_fork_bomb_and_a_memory_hog_end_the_session_and_not_the_guard(
+    tmp_path: Path, level: IsolationLevel
+) -> None:
+    hogs = {
+        "processes": "for i in $(seq 60); do sleep 300 & done; wait",
+        "memory_bytes": f"exec {sys.executable} -c 'import time; x = bytearray(200_000_000); time.sleep(300)'",
+    }
+    for number, (limit, script) in enumerate(hogs.items()):
+        session = tmp_path.parent / f"{tmp_path.name}-session-{number}"
+        bound = {"processes": 20, "memory_bytes": 100_000_000}[limit]
+        async with job(tmp_path, more=at(level, f", limits: {{{limit}: {bound}}}")):
+            process = await start(tmp_path, ["sh", "-c", script], "--identity", "none", "--session-dir", str(session))
+            ran = await finished(process, tmp_path)
+        assert ran.status == 76
+        assert f"isolation.limits.{limit} ({bound})" in ran.errors
+        assert is_sound(session)
 
 
 async def test_a_session_directory_in_a_writable_place_is_refused_where_it_cannot_be_hidden(tmp_path: Path) -> None:

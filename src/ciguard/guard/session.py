@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,7 @@ from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
 from ciguard.guard.connection import OpenConnection
 from ciguard.guard.credential import credential
+from ciguard.guard.disk_limit import disk_limited
 from ciguard.guard.egress.proxy import EgressProxy
 from ciguard.guard.egress.trust import session_trust
 from ciguard.guard.exchange import Guarding
@@ -344,6 +345,11 @@ async def _guard(
     def over(words: str) -> None:
         fail(SessionStopped(words, "raise the limit in the policy if the work needs it"))
 
+    def over_at_once(words: str) -> None:
+        over(words)
+        for agent in running:
+            agent.kill()
+
     evaluator = Evaluator(plan.policy)
 
     def hidden(subject: Operation | Result) -> Operation | Result:
@@ -385,12 +391,13 @@ async def _guard(
             environ |= {**proxy_variables(proxy.port, token), **trust}
             recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
             commands = Commands(judge, masker, placeholders, recorder, fail)
-            agent = sandbox.start(argv, environ, plan.cwd, commands)
-            running.append(agent)
-            if wall_time := plan.policy.isolation.limits.wall_time:
-                words = f"the agent ran longer than isolation.limits.wall_time ({wall_time})"
-                asyncio.get_running_loop().call_later(seconds(wall_time), over, words)
-            exited = await agent.wait(on_exceeded=over)
+            async with _disk_limit(plan, place, over_at_once):
+                agent = sandbox.start(argv, environ, plan.cwd, commands)
+                running.append(agent)
+                if wall_time := plan.policy.isolation.limits.wall_time:
+                    words = f"the agent ran longer than isolation.limits.wall_time ({wall_time})"
+                    asyncio.get_running_loop().call_later(seconds(wall_time), over, words)
+                exited = await agent.wait(on_exceeded=over)
     except CiguardError as error:
         await approvals.close(mask(error.cause))
         recorder.finish(mask(error.cause), _sign(plan))
@@ -422,6 +429,16 @@ def _awaited(approvals: Approvals) -> ApprovalAwaited:
     count = len(approvals.awaited)
     what = "1 operation waits" if count == 1 else f"{count} operations wait"
     return ApprovalAwaited(f"{what} for approval on {approvals.where}", "answer there; the job then runs again")
+
+
+def _disk_limit(plan: Plan, place: Place, over: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    """Watches over what the agent adds on the disk, where the policy bounds it."""
+    limits, paths = plan.policy.isolation.limits, plan.policy.isolation.paths
+    if limits.disk_bytes is None:
+        return nullcontext()
+    request = Request.of(plan.environ, place.workspace.root, place.scratch, place.directory, paths)
+    folders = [place.workspace.root, place.scratch, *request.written]
+    return disk_limited(folders, limits.disk_bytes, place.sandbox.pid, plan.environ, over)
 
 
 def _sign(plan: Plan) -> Sign | None:

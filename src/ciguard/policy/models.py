@@ -293,11 +293,15 @@ class IsolationPaths(Section):
 class IsolationLimits(Section):
     """What the agent and all that it starts may use up; no limit when absent. Over it, the session ends."""
 
-    processes: int | None = Field(default=None, ge=1, description="Processes at the same time; looked at every second.")
-    memory_bytes: int | None = Field(
-        default=None, ge=1, description="Memory in use at the same time, in bytes; looked at every second."
-    )
+    processes: int | None = Field(default=None, ge=1, description="Processes at the same time.")
+    memory_bytes: int | None = Field(default=None, ge=1, description="Memory in use at the same time, in bytes.")
     file_bytes: int | None = Field(default=None, ge=1, description="The largest file that can be written, in bytes.")
+    disk_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="What the agent may add below the workspace, its HOME, its TMPDIR and isolation.paths.write, in "
+        "bytes on the disk.",
+    )
     wall_time: Duration | None = Field(default=None, description="How long the agent may run: 90s, 30m, 2h.")
 
 

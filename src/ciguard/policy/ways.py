@@ -261,6 +261,7 @@ WAYS: Mapping[tuple[type[Section], str], Ways] = {
     (IsolationLimits, "processes"): _LOWEST,
     (IsolationLimits, "memory_bytes"): _LOWEST,
     (IsolationLimits, "file_bytes"): _LOWEST,
+    (IsolationLimits, "disk_bytes"): _LOWEST,
     (IsolationLimits, "wall_time"): _by_rank(seconds, "longer"),
     (Egress, "allow"): _within(egress_covers, what="the host"),
     (Audit, "sign"): _UNION,

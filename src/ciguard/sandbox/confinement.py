@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Bounds that the launcher looks at every second; None is no bound."""
+    """Bounds that the launcher looks at several times a second; None is no bound."""
 
     processes: int | None = None
     memory: int | None = None

@@ -35,6 +35,7 @@ def confine(wanted: Confinement) -> int:
         resource.setrlimit(limit, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if wanted.unconfined:
+        _first_to_go(wanted)
         return -1
     if CAP_SETGID in effective_capabilities():
         os.setgroups([])
@@ -44,8 +45,7 @@ def confine(wanted: Confinement) -> int:
         os.setresuid(wanted.uid, wanted.uid, wanted.uid)
     keep_capabilities()
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # The launcher cannot be read, and this process is its copy; but the launcher must be able to read it.
-    prctl(PR_SET_DUMPABLE, 1)
+    _first_to_go(wanted)
     if wanted.landlock is not None:
         readable, writable, ports = wanted.landlock
         landlock.restrict(readable, writable, ports, landlock.abi())
@@ -53,6 +53,17 @@ def confine(wanted: Confinement) -> int:
         return -1
     supervised = {seccomp.Supervised(name) for name in wanted.supervised}
     return seccomp.load(seccomp.program(seccomp.Network(wanted.network), supervised), supervised=bool(supervised))
+
+
+def _first_to_go(wanted: Confinement) -> None:
+    """When memory runs out before the launcher sees it, the kernel ends the agent and not the guard. See proc(5).
+
+    The launcher cannot be read, and this process is its copy; but the launcher must be able to read it, and what cannot
+    be read cannot write this setting either.
+    """
+    prctl(PR_SET_DUMPABLE, 1)
+    if wanted.watched.memory is not None:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def effective_capabilities() -> frozenset[int]:

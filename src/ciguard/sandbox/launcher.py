@@ -7,8 +7,8 @@ standard input (``control.py``):
 2. launcher: ``ready`` with its listening sockets, once a trial process took the whole confinement, and why commands
    stay ``unseen`` if they do; or ``refused``
 3. guard: ``argv``, ``env``, ``cwd``, ``terminal``, with the agent's standard input, output and error
-4. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound; ``question`` with a
-   ``command`` that is about to be executed; ``repeated`` and ``exited`` at last
+4. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound, and is killed;
+   ``question`` with a ``command`` that is about to be executed; ``repeated`` and ``exited`` at last
 5. guard, at any time from 3 on: ``answer`` to a question, with a ``refusal`` or an empty one; ``signal``; or the end of
    the stream, at which everything is killed
 
@@ -23,7 +23,9 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -43,7 +45,9 @@ from ciguard.sandbox.seccomp import Supervised
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.25
+AHEAD = -10
+"""The niceness of this process where it may choose: it must get to run beside an agent that fills the machine."""
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT)
 """Signals that this process ignores, some by Python's doing, and the agent must not."""
 
@@ -89,6 +93,8 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
         _become(handing, wanted, order, stdio, failed)
     os.close(failed)
     handing.close()
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
     for descriptor in stdio:
         os.close(descriptor)
     keep_capabilities(CAP_KILL, *((CAP_SYS_PTRACE,) if wanted.supervised else ()))
@@ -104,9 +110,10 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
         )
     taking.close()
     group = agent if not order["terminal"] else 0
-    status = None
+    status: int | None = None
     waited = [channel.fileno(), woken, failing, *([listener.fileno()] if listener else [])]
     bounded = wanted.watched.processes is not None or wanted.watched.memory is not None
+    watch_at = time.monotonic()
     while status is None:
         readable, _, _ = select.select(waited, [], [], WATCH_SECONDS if bounded else None)
         if listener is not None and supervisor is not None and listener.fileno() in readable:
@@ -115,6 +122,8 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
             match control.receive(channel)[0]:
                 case {"answer": int(question), "refusal": str(refusal), "once": bool(once)} if supervisor is not None:
                     (supervisor.answered_once if once else supervisor.answered)(question, refusal)
+                case {"signal": int(number)} if number == signal.SIGKILL:
+                    status = number
                 case {"signal": int(number)}:
                     _signal(agent, group, number)
         if failing in readable:
@@ -133,9 +142,11 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
                     supervisor.ended(pid)
                 if pid == agent:
                     status = ended
-        if bounded and (words := processes.exceeded(wanted.watched)):
-            control.send(channel, {"exceeded": words})
-            bounded = False
+        if bounded and (now := time.monotonic()) >= watch_at:
+            watch_at = now + WATCH_SECONDS
+            if words := processes.exceeded(wanted.watched):
+                control.send(channel, {"exceeded": words})
+                status = signal.SIGKILL.value
     processes.end_descendants()
     if supervisor is not None:
         control.send(channel, {"repeated": [[question, count] for question, count in supervisor.repeats().items()]})
@@ -172,9 +183,6 @@ def _become(
 
 def _signal(agent: int, group: int, number: int) -> None:
     """Signal the agent's process group; the agent alone on a terminal, which signals the group by itself."""
-    if number == signal.SIGKILL:
-        processes.kill_descendants()
-        return
     try:
         if group:
             os.killpg(group, number)

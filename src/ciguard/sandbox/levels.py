@@ -18,6 +18,7 @@ from ciguard.sandbox import bubblewrap, landlock, places
 from ciguard.sandbox.access import Access, Unenforceable, grants
 from ciguard.sandbox.confinement import Confinement, Watched
 from ciguard.sandbox.confining import effective_capabilities
+from ciguard.sandbox.processes import tasks_of
 from ciguard.sandbox.seccomp import Network, Supervised
 
 CAP_SETUID, CAP_SYS_ADMIN = 7, 21
@@ -35,6 +36,9 @@ OTHER_USER_PROCESSES = "The agent sees the names and arguments of the machine's 
 SIGNALS = "The agent can signal other processes of its user: the kernel is older than 6.12."
 NO_SERVERS = "The agent cannot run servers of its own: what it starts reaches the guard and nothing else."
 PUT_BACK = "Changes to protected files are undone after the agent's end, not refused."
+
+THREADS_OF_A_PROCESS = 16
+"""How many threads a process may have on average before the kernel itself refuses further ones."""
 
 LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from ciguard.sandbox.launcher import main; main()"
 
@@ -131,7 +135,7 @@ def _namespace(wanted: Wanted) -> list[Way]:
             listeners=len(wanted.ports),
             network=Network.OWN.value,
             supervised=(Supervised.COMMANDS.value,),
-            limits=_resources(wanted.limits),
+            limits=_resources(wanted.limits, user),
             watched=_watched(wanted.limits),
         )
         return Way(
@@ -195,7 +199,7 @@ def _landlock(wanted: Wanted) -> Way:
         landlock=(by_access[Access.READABLE], by_access[Access.WRITABLE], tuple(wanted.ports)),
         network=Network.SHARED.value,
         supervised=(Supervised.CONNECTIONS.value, Supervised.COMMANDS.value),
-        limits=_resources(wanted.limits),
+        limits=_resources(wanted.limits, user),
         watched=_watched(wanted.limits),
     )
     limits = [READS_ON, OTHER_USER_PROCESSES, PUT_BACK, NO_SERVERS]
@@ -214,7 +218,7 @@ def _user(wanted: Wanted) -> Way:
             "run the guard as root in a workspace that belongs to an ordinary user",
         )
     confinement = Confinement(
-        uid=user[0], gid=user[1], limits=_resources(wanted.limits), watched=_watched(wanted.limits)
+        uid=user[0], gid=user[1], limits=_resources(wanted.limits, user), watched=_watched(wanted.limits)
     )
     limits = (OPEN_NETWORK, OTHER_USER_PROCESSES, OWNERS_FILES, PUT_BACK, UNSEEN_COMMANDS)
     temporary = str(wanted.request.scratch / "tmp")
@@ -222,7 +226,7 @@ def _user(wanted: Wanted) -> Way:
 
 
 def _none(wanted: Wanted) -> Way:
-    confinement = Confinement(unconfined=True, limits=_resources(wanted.limits), watched=_watched(wanted.limits))
+    confinement = Confinement(unconfined=True, limits=_resources(wanted.limits, None), watched=_watched(wanted.limits))
     limits = (SAME_USER, OPEN_NETWORK, UNSEEN_COMMANDS)
     temporary = str(wanted.request.scratch / "tmp")
     return Way(IsolationLevel.NONE, "unconfined", "look at the message", [], confinement, limits, temporary)
@@ -236,10 +240,14 @@ def owner(workspace: Path) -> tuple[int, int] | None:
     return (found.st_uid, found.st_gid) if found.st_uid != 0 and found.st_uid != os.getuid() else None
 
 
-def _resources(limits: IsolationLimits) -> dict[str, int]:
+def _resources(limits: IsolationLimits, user: tuple[int, int] | None) -> dict[str, int]:
     resources: dict[str, int] = {}
     if limits.file_bytes is not None:
         resources["RLIMIT_FSIZE"] = limits.file_bytes
+    if limits.processes is not None:
+        # The kernel counts the threads of a user, whosever they are; the launcher counts the agent's processes.
+        others = tasks_of(user[0] if user else os.getuid())
+        resources["RLIMIT_NPROC"] = others + THREADS_OF_A_PROCESS * limits.processes
     return resources
 
 

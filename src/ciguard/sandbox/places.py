@@ -97,6 +97,11 @@ class Request:
         """A request with the policy's ``paths``."""
         return Request(environ, workspace, scratch, session, paths.read, paths.write, paths.hide)
 
+    @property
+    def written(self) -> list[Path]:
+        """What the policy lets the agent write besides the workspace, as far as it exists."""
+        return [path for path in (_absolute(name, self) for name in self.write) if path.exists()]
+
 
 def table(request: Request, *, protected: Collection[Path] = ()) -> dict[str, Access]:
     """The access to every place: readable, but for the workspace and what is secret.

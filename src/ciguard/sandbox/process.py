@@ -56,6 +56,11 @@ class Sandbox:
         """Start the agent, on a running event loop; ``deciding`` answers for its commands where they are seen."""
         return Agent(self._process, self._channel, argv, environ, cwd, deciding)
 
+    @property
+    def pid(self) -> int:
+        """The process below which the agent will be."""
+        return self._process.pid
+
     def close(self) -> None:
         """End the launcher and all that it started."""
         for opened in self.listening:
@@ -161,6 +166,10 @@ class Agent:
         """Ask the agent to end, and kill it when it has not after :data:`GRACE`."""
         self._signal(signal.SIGTERM)
         asyncio.get_running_loop().call_later(GRACE, self._signal, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the agent and all that it started at once."""
+        self._signal(signal.SIGKILL)
 
     async def _answer(self, question: int, told: Command) -> None:
         answer = await self._deciding.decide(question, told)

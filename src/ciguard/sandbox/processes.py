@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from ciguard.sandbox.confinement import Watched
 
+NAMESPACE_INIT = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -19,6 +20,7 @@ class Process:
 
     pid: int
     parent: int
+    group: int
     state: str
     memory: int
 
@@ -27,7 +29,7 @@ def parsed(stat: str) -> Process:
     """Read ``/proc/PID/stat`` (proc(5)); the name in it may hold anything."""
     head, _, tail = stat.rpartition(")")
     fields = tail.split()
-    return Process(int(head.split(" ", 1)[0]), int(fields[1]), fields[0], int(fields[21]) * _PAGE)
+    return Process(int(head.split(" ", 1)[0]), int(fields[1]), int(fields[2]), fields[0], int(fields[21]) * _PAGE)
 
 
 def descendants(of: int, among: Iterable[Process]) -> list[Process]:
@@ -57,6 +59,8 @@ def running() -> Iterator[Process]:
 
 def exceeded(bounds: Watched) -> str:
     """Which bound the processes below this one are over, in words; empty for none."""
+    if bounds.memory is None and not _can_be_more(bounds.processes):
+        return ""
     found = descendants(os.getpid(), running())
     if bounds.processes is not None and len(found) > bounds.processes:
         most = bounds.processes
@@ -65,6 +69,25 @@ def exceeded(bounds: Watched) -> str:
     if bounds.memory is not None and memory > bounds.memory:
         return f"the agent used {memory} bytes of memory, more than isolation.limits.memory_bytes ({bounds.memory})"
     return ""
+
+
+def _can_be_more(processes: int | None) -> bool:
+    """Whether more than so many processes can be below this one: names in /proc are counted faster than read."""
+    return processes is not None and sum(name.isdigit() for name in os.listdir("/proc")) > processes  # noqa: PTH208
+
+
+def tasks_of(uid: int) -> int:
+    """How many threads the processes of the real user ``uid`` have, as far as they can be seen."""
+    count = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - many
+        try:
+            with open(f"/proc/{name}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - many
+                said = dict(line.split(":", 1) for line in file if line.startswith(("Uid:", "Threads:")))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(said["Uid"].split()[0]) == uid:
+            count += int(said["Threads"])
+    return count
 
 
 def kill_descendants() -> bool:
@@ -79,13 +102,48 @@ def kill_descendants() -> bool:
 
 
 def end_descendants() -> None:
-    """Kill everything below this process, which must be a subreaper or pid 1, until nothing is left.
+    """Kill everything below this process, a launcher, which must be a subreaper or pid 1, until nothing is left.
 
-    What was started meanwhile is found in the next round: when its parent is killed, it comes to this process.
+    As pid 1 it kills all of its namespace at once. Else processes that fork faster than they are found would live on,
+    so that all are stopped first, whole groups of them at once: what has such a signal waiting cannot fork any more.
     """
-    while kill_descendants():
+    if os.getpid() == NAMESPACE_INIT:
+        while _killed_namespace():
+            list(reaped())
+            time.sleep(0.001)
+        return
+    while found := descendants(os.getpid(), running()):
+        stopped: set[int] = set()
+        while fresh := [process for process in found if process.pid not in stopped]:
+            _signal_groups(fresh, {process.pid for process in found}, signal.SIGSTOP)
+            stopped |= {process.pid for process in fresh}
+            found = descendants(os.getpid(), running())
+        kill_descendants()
         list(reaped())
         time.sleep(0.001)
+
+
+def _killed_namespace() -> bool:
+    """Kill everything in this process's own namespace but itself; whether there was anything. See kill(2)."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _signal_groups(processes: Iterable[Process], ours: Collection[int], number: int) -> None:
+    """Signal ``processes``; all of a group at once where the group is led by one of ``ours`` and so holds no other."""
+    done: set[int] = set()
+    for process in processes:
+        try:
+            if process.group not in ours:
+                os.kill(process.pid, number)
+            elif process.group not in done:
+                os.killpg(process.group, number)
+                done.add(process.group)
+        except ProcessLookupError:
+            continue
 
 
 def reaped() -> Iterator[tuple[int, int]]:

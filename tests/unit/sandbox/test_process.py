@@ -151,29 +151,85 @@ async def test_the_death_of_the_launcher_is_a_failure_of_the_guard(start: Starte
 
 
 async def test_an_agent_over_its_number_of_processes(start: Starter) -> None:
-    told = asyncio.Event()
+    told: list[str] = []
     agent = start("sh", "-c", "for i in 1 2 3 4 5; do sleep 300 & done; wait", limits=IsolationLimits(processes=4))
-
-    def over(words: str) -> None:
-        assert "isolation.limits.processes (4)" in words
-        told.set()
-        agent.stop()
-
-    assert await agent.wait(on_exceeded=over) == Exit(143, "SIGTERM")
-    assert told.is_set()
+    assert await agent.wait(on_exceeded=told.append) == Exit(137, "SIGKILL")
+    assert len(told) == 1
+    assert "isolation.limits.processes (4)" in told[0]
 
 
 async def test_an_agent_over_its_memory(start: Starter) -> None:
     told: list[str] = []
     code = "import time; x = b'x' * 90_000_000; time.sleep(300)"
     agent = start(sys.executable, "-c", code, limits=IsolationLimits(memory_bytes=60_000_000))
-
-    def over(words: str) -> None:
-        told.append(words)
-        agent.stop()
-
-    assert await agent.wait(on_exceeded=over) == Exit(143, "SIGTERM")
+    assert await agent.wait(on_exceeded=told.append) == Exit(137, "SIGKILL")
+    assert len(told) == 1
     assert "isolation.limits.memory_bytes (60000000)" in told[0]
+
+
+async def test_when_memory_runs_out_the_agent_is_ended_first(start: Starter) -> None:
+    agent = start("sh", "-c", "cat /proc/self/oom_score_adj > score", limits=IsolationLimits(memory_bytes=10**9))
+    assert await agent.wait() == Exit(0)
+    assert (start.workspace / "score").read_text() == "1000\n"
+
+
+BOMB = """
+import mmap, os, sys, time
+most, until = int(sys.argv[1]), time.monotonic() + 20
+counted = mmap.mmap(-1, 8)
+while time.monotonic() < until and int.from_bytes(counted[:], "little") < most:
+    try:
+        child = os.fork()
+    except OSError:
+        continue
+    if not child:
+        counted[:] = (int.from_bytes(counted[:], "little") + 1).to_bytes(8, "little")
+        if "sessions" in sys.argv:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+time.sleep(300)
+"""
+"""Forks in all of its processes as fast as it can, until so many were born or time is up; none ends by itself."""
+
+
+RUNNERS = """
+import os, time
+until = time.monotonic() + 20
+for _ in range(30):
+    if not os.fork():
+        os.setsid()
+        while time.monotonic() < until:
+            if os.fork():
+                os._exit(0)
+        os._exit(0)
+time.sleep(300)
+"""
+"""Thirty processes that each become another all the time, each in a session of its own."""
+
+
+@pytest.mark.parametrize(
+    "words", [(BOMB, "600"), (BOMB, "600", "sessions"), (RUNNERS,)], ids=["bomb", "bomb of sessions", "runners"]
+)
+async def test_a_fork_bomb_is_ended_with_all_that_it_started(start: Starter, words: tuple[str, ...]) -> None:
+    told: list[str] = []
+    mark = f"mark-of-{id(start)}-{os.getpid()}"
+    agent = start(sys.executable, "-c", *words, mark, limits=IsolationLimits(processes=20))
+    assert await agent.wait(on_exceeded=told.append) == Exit(137, "SIGKILL")
+    assert "isolation.limits.processes (20)" in told[0]
+    assert not _running_with(mark)
+
+
+def _running_with(mark: str) -> list[str]:
+    """The processes of the machine that have ``mark`` on their command line."""
+    return [name for name in os.listdir("/proc") if mark in _command_line(name)]  # noqa: PTH208
+
+
+def _command_line(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 async def test_a_file_over_the_limit_is_not_written(start: Starter) -> None:
