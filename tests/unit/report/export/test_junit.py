@@ -144,6 +144,17 @@ def test_each_answer_counts_once_and_what_was_stopped_comes_first(tmp_path: Path
     assert words == ["held, denied", "held, withheld", "approved by @bob"]
 
 
+def test_the_same_thing_blocked_twice_has_two_names(tmp_path: Path) -> None:
+    recorder = sample.start(tmp_path / "session")
+    request = sample.request(recorder, None, 0, "text")
+    for _ in range(2):
+        sample.operation(recorder, "tool_call", request, DROP, decided=sample.decision("block"), effect="withheld")
+    sample.respond(recorder, request)
+    sample.end(recorder)
+    names = [case.get("name") for case in report(tmp_path / "session").findall("testcase")[1:]]
+    assert names == [f"#{seq} blocked: Bash: psql -c 'DROP TABLE users'" for seq in (3, 4)]
+
+
 def test_a_held_result_that_nobody_released_failed(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     request = sample.request(recorder, None, 0, "text")
