@@ -28,6 +28,9 @@ OPERATIONS = (
     ("get", "/orgs/{org}/teams/{team_slug}", 200),
     ("get", "/orgs/{org}/teams/{team_slug}/memberships/{username}", 200),
     ("get", "/users/{username}", 200),
+    ("get", f"{REPOSITORY}/actions/runs/{{run_id}}", 200),
+    ("post", f"{REPOSITORY}/actions/runs/{{run_id}}/rerun-failed-jobs", 201),
+    ("get", f"{REPOSITORY}/actions/runs/{{run_id}}/approvals", 200),
 )
 """What the stand-in answers when all is well: method, path, status."""
 

@@ -41,6 +41,7 @@ def test_a_push(issuer: Issuer, tmp_path: Path) -> None:
             run_url=f"https://github.com/acme/shop/actions/runs/{run}/attempts/1",
             server_url="https://github.com",
             change=None,
+            name="agent",
         )
 
 
