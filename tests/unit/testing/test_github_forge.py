@@ -95,6 +95,21 @@ REQUESTS = [
         None,
     ),
     ("GET", "/users/{username}", 200, "/users/bob", None),
+    ("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", 200, f"{HERE}/actions/runs/4711", None),
+    (
+        "POST",
+        "/repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs",
+        201,
+        f"{HERE}/actions/runs/4711/rerun-failed-jobs",
+        None,
+    ),
+    (
+        "GET",
+        "/repos/{owner}/{repo}/actions/runs/{run_id}/approvals",
+        200,
+        f"{HERE}/actions/runs/4711/approvals",
+        None,
+    ),
 ]
 
 
@@ -104,7 +119,10 @@ def test_answers_are_as_github_describes_them(
 ) -> None:
     forge.comment(7, "bob", "hello", app="helper")
     identifier = forge.comment(7, "mallory", "hello")
-    token = forge.issue_token("bob", reads_teams=True)
+    forge.start_run(4711, head="c" * 40)
+    forge.complete_run(4711)
+    forge.review(4711, "bob", "agent-approved")
+    token = forge.issue_token("bob", reads_teams=True, actions="write")
     answered, _, value = ask(forge, method, path.replace("ID", str(identifier)), body, token=token)
     assert answered == status
     schema = {**DESCRIPTION["operations"][f"{method} {operation} {status}"], "components": DESCRIPTION["components"]}
@@ -124,6 +142,20 @@ def test_the_description_refuses_what_is_not_in_it(forge: GitHubForge) -> None:
     schema = {**DESCRIPTION["operations"][operation], "components": DESCRIPTION["components"]}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def test_failed_jobs_run_again_once_the_run_is_completed_and_for_who_may(forge: GitHubForge) -> None:
+    run, path = forge.start_run(4711, head="c" * 40), f"{HERE}/actions/runs/4711"
+    again, write = f"{path}/rerun-failed-jobs", forge.issue_token("bob", writes=False, actions="write")
+    assert ask(forge, "POST", again, token=write)[0] == 403
+    forge.complete_run(4711)
+    assert ask(forge, "POST", again)[0] == 403
+    assert ask(forge, "POST", again, token=forge.issue_token("bob", actions="read"))[0] == 403
+    assert ask(forge, "GET", path)[0] == 403
+    assert ask(forge, "POST", again, token=write)[0] == 201
+    assert ask(forge, "POST", again, token=write)[0] == 403
+    assert (run.attempt, [user.login for user in run.started_again]) == (2, ["bob"])
+    assert ask(forge, "GET", f"{HERE}/actions/runs/1", token=write)[0] == 404
 
 
 def test_pages_name_the_next(forge: GitHubForge) -> None:

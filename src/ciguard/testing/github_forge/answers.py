@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ciguard.operation import Json
-from ciguard.testing.github_forge.state import Comment, Issue, State, User
+from ciguard.testing.github_forge.state import Comment, Issue, Review, Run, State, User
 
 EPOCH = "2020-01-01T00:00:00Z"
 USER_URLS = "events followers following gists organizations received_events repos starred subscriptions avatar html"
@@ -123,6 +123,48 @@ class Answers:
             "merged_by": None,
             "maintainer_can_modify": False,
         }
+
+    def run(self, run: Run) -> dict[str, Json]:
+        """A workflow run."""
+        where = f"{self._here}/actions/runs/{run.id}"
+        return {
+            "id": run.id,
+            "node_id": f"WFR_{run.id}",
+            "name": "Agent",
+            "head_branch": "fix-cart",
+            "head_sha": run.head,
+            "path": ".github/workflows/agent.yml",
+            "display_title": "Repair the cart",
+            "run_number": 12,
+            "run_attempt": run.attempt,
+            "event": run.event,
+            "status": run.status,
+            "conclusion": run.conclusion,
+            "workflow_id": 31,
+            "url": where,
+            "pull_requests": [],
+            "created_at": EPOCH,
+            "updated_at": EPOCH,
+            "head_commit": None,
+            "repository": self._repository(),
+            "head_repository": self._repository(),
+            **_urls(where, "jobs logs check_suite artifacts cancel rerun html"),
+            "workflow_url": f"{self._here}/actions/workflows/31",
+        }
+
+    def review(self, review: Review) -> dict[str, Json]:
+        """What somebody said to letting a run into an environment."""
+        where = f"{self._here}/environments/{review.environment}"
+        environment: Json = {
+            "id": 41,
+            "node_id": "E_41",
+            "name": review.environment,
+            "url": where,
+            "html_url": where,
+            "created_at": EPOCH,
+            "updated_at": EPOCH,
+        }
+        return {"environments": [environment], "state": review.state, "user": self.user(review.user), "comment": ""}
 
     def permission(self, user: User) -> dict[str, Json]:
         """What somebody may do: ``permission`` knows no role between write and admin, ``role_name`` does."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ciguard.operation import Json
 from ciguard.testing.github_forge.answers import Answers
 from ciguard.testing.github_forge.graphql import UnknownFieldError, answer
-from ciguard.testing.github_forge.state import ACTIONS_BOT, MOST_CHARACTERS, ROLES, State, Token, User
+from ciguard.testing.github_forge.state import ACTIONS_BOT, MOST_CHARACTERS, ROLES, Run, State, Token, User
 from ciguard.testing.loopback_forge import LoopbackForge, Refusal, Reply
 
 REACTIONS = ("+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes")
@@ -47,10 +47,17 @@ class GitHubForge(State, LoopbackForge):
         self.used = 0
         self.resets = int(time.time()) + 3600
 
-    def issue_token(self, login: str, *, writes: bool = True, reads_teams: bool = False) -> str:
+    def issue_token(
+        self,
+        login: str,
+        *,
+        writes: bool = True,
+        reads_teams: bool = False,
+        actions: Literal["none", "read", "write"] = "none",
+    ) -> str:
         """A further token that speaks for ``login``."""
         token = f"ghp_{secrets.token_hex(18)}"
-        self.tokens[token] = Token(self.user(login), writes, reads_teams)
+        self.tokens[token] = Token(self.user(login), writes, reads_teams, actions)
         return token
 
     def __enter__(self) -> Self:
@@ -106,7 +113,7 @@ class GitHubForge(State, LoopbackForge):
         for method, pattern, serve in self._routes():
             found = re.fullmatch(pattern, request.path)
             if found and method == request.method:
-                if method != "GET" and request.path != "/graphql" and not request.token.writes:
+                if not _may(request):
                     raise Refusal(403, "Resource not accessible by integration")
                 return serve(request, *found.groups())
         self.surprises.append(f"{request.method} {request.path}")
@@ -127,6 +134,9 @@ class GitHubForge(State, LoopbackForge):
             ("GET", r"/orgs/([^/]+)/teams/([^/]+)", self._get_team),
             ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", self._get_membership),
             ("GET", r"/users/([^/]+)", self._get_user),
+            ("GET", rf"{here}/actions/runs/(\d+)", self._get_run),
+            ("POST", rf"{here}/actions/runs/(\d+)/rerun-failed-jobs", self._rerun_failed_jobs),
+            ("GET", rf"{here}/actions/runs/(\d+)/approvals", self._list_reviews),
             ("POST", r"/graphql", self._graphql),
         ]
 
@@ -214,6 +224,25 @@ class GitHubForge(State, LoopbackForge):
     def _get_user(self, request: _Request, login: str) -> tuple[int, dict[str, str], Json]:
         return 200, {}, self._answers.public_user(self._account(login))
 
+    def _get_run(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        return 200, {}, self._answers.run(self._run(number))
+
+    def _rerun_failed_jobs(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        run = self._run(number)
+        if run.status != "completed":
+            raise Refusal(403, "This workflow run is already running")
+        run.attempt, run.status, run.conclusion = run.attempt + 1, "queued", None
+        run.started_again.append(request.token.user)
+        return 201, {}, {}
+
+    def _list_reviews(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
+        return 200, {}, [self._answers.review(review) for review in self._run(number).reviews]
+
+    def _run(self, number: str) -> Run:
+        if int(number) not in self.runs:
+            raise Refusal(404, "Not Found")
+        return self.runs[int(number)]
+
     def _graphql(self, request: _Request) -> tuple[int, dict[str, str], Json]:
         try:
             return 200, {}, answer(self, request.body["query"], request.body["variables"])
@@ -238,6 +267,14 @@ class GitHubForge(State, LoopbackForge):
         if name not in self.teams:
             raise Refusal(404, "Not Found")
         return name
+
+
+def _may(request: _Request) -> bool:
+    """Whether the token has the permission, as far as GitHub has one for it."""
+    writes = request.method != "GET" and request.path != "/graphql"
+    if "/actions/" in request.path:
+        return request.token.actions == "write" or (request.token.actions == "read" and not writes)
+    return request.token.writes or not writes
 
 
 def _known(query: Mapping[str, list[str]], *names: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 ACTIONS_BOT = "github-actions[bot]"
 ROLES = ("none", "read", "triage", "write", "maintain", "admin")
@@ -49,12 +50,36 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody said to letting a run into an environment; ``state`` is GitHub's: approved, rejected, pending."""
+
+    user: User
+    environment: str
+    state: str
+
+
+@dataclass(slots=True)
+class Run:
+    """A workflow run, as its newest attempt stands; ``started_again`` are those who had failed jobs run again."""
+
+    id: int
+    head: str
+    event: str
+    attempt: int = 1
+    status: str = "in_progress"
+    conclusion: str | None = None
+    reviews: list[Review] = field(default_factory=list)
+    started_again: list[User] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """Whom a token speaks for, and what it may do besides reading."""
+    """Whom a token speaks for, and what it may do besides reading; ``actions`` is what it may do with runs."""
 
     user: User
     writes: bool = True
     reads_teams: bool = False
+    actions: Literal["none", "read", "write"] = "none"
 
 
 class State:
@@ -67,6 +92,7 @@ class State:
         self.teams: dict[str, set[str]] = {}
         self.issues: dict[int, Issue] = {}
         self.thread: dict[int, Comment] = {}
+        self.runs: dict[int, Run] = {}
         self.skew = timedelta()
         self._next = 1000
         self.add_user("alice", role="admin")
@@ -117,6 +143,19 @@ class State:
     def push(self, number: int, head: str) -> None:
         """The pull request moves on to the commit ``head``."""
         self.issues[number].head = head
+
+    def start_run(self, number: int, *, head: str, event: str = "pull_request") -> Run:
+        """A workflow run begins."""
+        self.runs[number] = Run(number, head, event)
+        return self.runs[number]
+
+    def complete_run(self, number: int, conclusion: str = "failure") -> None:
+        """The newest attempt of a run ends."""
+        self.runs[number].status, self.runs[number].conclusion = "completed", conclusion
+
+    def review(self, number: int, login: str, environment: str, state: str = "approved") -> None:
+        """``login`` lets a run into an environment, or does not."""
+        self.runs[number].reviews.append(Review(self.user(login), environment, state))
 
     def comment(self, number: int, login: str, body: str, *, app: str = "") -> int:
         """``login`` writes a comment; returns its id."""
