@@ -42,6 +42,12 @@ _LINE = re.compile(
 )
 
 
+def reference(body: str, *, prefix: str) -> str:
+    """The request that the first line of ``body`` answers, whichever it is; empty when it is no instruction."""
+    found = _LINE.fullmatch(body.replace("\r\n", "\n").partition("\n")[0].rstrip(" "))
+    return f"{found['id']}-{found['digest']}" if found and found["prefix"] == prefix else ""
+
+
 def read(body: str, request: str, digest: str, *, prefix: str = "/ciguard") -> Instruction | Unclear | None:
     """What ``body`` says about the request with the id ``request`` and ``digest``; None when it is about another thing.
 

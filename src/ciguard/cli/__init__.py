@@ -12,6 +12,7 @@ from ciguard.errors import CiguardError
 COMMANDS = {
     "run": "guard a command: run an agent through the guard and record the session",
     "finish": "seal a session whose guard was cut off",
+    "resume": "run a job again whose session waits for approval",
     "policy": "check, test and explain policy files, or print their JSON Schema",
     "doctor": "say what this machine and job offer: isolation, identity, agents",
     "session": "read, verify and export recorded sessions",

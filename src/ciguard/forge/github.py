@@ -6,13 +6,14 @@ Source of the variables: GitHub's "Variables reference" and "OpenID Connect refe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from ciguard.errors import IdentityRefused
+from ciguard.errors import IdentityRefused, UsageError
 from ciguard.forge.environment import (
     BROKEN_ENVIRONMENT,
     COMMIT,
@@ -109,6 +110,41 @@ class _Issue(msgspec.Struct):
 
 class _IssueEvent(msgspec.Struct):
     issue: _Issue
+
+
+class _CommentedIssue(msgspec.Struct):
+    number: int
+    pull_request: Any = None
+
+
+class _Comment(msgspec.Struct):
+    body: str
+
+
+class _CommentEvent(msgspec.Struct):
+    action: str
+    issue: _CommentedIssue
+    comment: _Comment
+
+
+@dataclass(frozen=True, slots=True)
+class CommentEvent:
+    """Somebody wrote ``body`` as a comment on issue or pull request ``number`` of ``repository``; ``pull``: which."""
+
+    repository: str
+    number: int
+    pull: bool
+    body: str
+
+
+def comment_event(environ: Mapping[str, str]) -> CommentEvent:
+    """The new comment that a workflow was started for. Raises UsageError when it was started for something else."""
+    repository = required(environ, "GITHUB_REPOSITORY", PATH)
+    name = required(environ, "GITHUB_EVENT_NAME", WORD)
+    event = _event(environ, _CommentEvent, "a comment") if name == "issue_comment" else None
+    if event is None or event.action != "created" or event.issue.number < 1:
+        raise UsageError("this workflow was not started by a new comment", "run it on: issue_comment: types: [created]")
+    return CommentEvent(repository, event.issue.number, event.issue.pull_request is not None, event.comment.body)
 
 
 def job(environ: Mapping[str, str]) -> Job:
