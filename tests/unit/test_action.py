@@ -34,8 +34,13 @@ def load(text: str) -> Any:
 ACTION = load((ROOT / "action.yml").read_text(encoding="utf-8"))
 GUIDE_BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 GUIDE_WORKFLOWS = [block for block in GUIDE_BLOCKS if "\njobs:\n" in block]
+APPROVALS = (ROOT / "docs/approvals.md").read_text(encoding="utf-8")
+APPROVAL_BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", APPROVALS, re.MULTILINE | re.DOTALL)
+APPROVAL_WORKFLOWS = [block for block in APPROVAL_BLOCKS if "\njobs:\n" in block]
+RESUME = load((ROOT / "resume/action.yml").read_text(encoding="utf-8"))
 WORKFLOW_TEXTS = [
     (ROOT / "action.yml").read_text(encoding="utf-8"),
+    *APPROVAL_WORKFLOWS,
     *(path.read_text(encoding="utf-8") for path in sorted((ROOT / ".github/workflows").glob("*.yml"))),
     *GUIDE_WORKFLOWS,
 ]
@@ -68,18 +73,20 @@ def test_every_action_is_pinned_by_commit_with_its_version(text: str) -> None:
     assert [line for line in uses if not PINNED.fullmatch(line) and line != own] == []
 
 
-def test_no_expression_is_spliced_into_a_script() -> None:
-    scripts = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
+@pytest.mark.parametrize("action", [ACTION, RESUME], ids=["action", "resume"])
+def test_no_expression_is_spliced_into_a_script(action: Mapping[str, Any]) -> None:
+    scripts = [step["run"] for step in action["runs"]["steps"] if "run" in step]
     assert scripts
     assert [script for script in scripts if "${{" in script] == []
 
 
-def test_every_input_reaches_a_step() -> None:
-    steps = str(ACTION["runs"]["steps"])
-    assert [name for name in ACTION["inputs"] if f"inputs.{name} " not in steps] == []
+@pytest.mark.parametrize("action", [ACTION, RESUME], ids=["action", "resume"])
+def test_every_input_reaches_a_step(action: Mapping[str, Any]) -> None:
+    steps = str(action["runs"]["steps"])
+    assert [name for name in action["inputs"] if f"inputs.{name} " not in steps] == []
 
 
-@pytest.mark.parametrize("workflow", GUIDE_WORKFLOWS)
+@pytest.mark.parametrize("workflow", [*GUIDE_WORKFLOWS, *APPROVAL_WORKFLOWS])
 def test_workflows_to_paste_pass_the_linters(workflow: str, tmp_path: Path) -> None:
     file = tmp_path / ".github/workflows/agent.yml"
     file.parent.mkdir(parents=True)
@@ -87,6 +94,17 @@ def test_workflows_to_paste_pass_the_linters(workflow: str, tmp_path: Path) -> N
     tools = Path(sys.executable).parent
     subprocess.run([tools / "actionlint", "-shellcheck=", "-pyflakes=", file], cwd=tmp_path, check=True)
     subprocess.run([tools / "zizmor", "--offline", "--no-progress", "--quiet", "--strict-collection", file], check=True)
+
+
+def test_the_workflow_that_resumes_can_start_runs_and_read_comments_and_nothing_else() -> None:
+    (workflow,) = [load(text) for text in APPROVAL_WORKFLOWS if "issue_comment" in text]
+    assert workflow["permissions"] == {}
+    (job,) = workflow["jobs"].values()
+    assert job["permissions"] == {"actions": "write", "issues": "read", "pull-requests": "read"}
+    (step,) = job["steps"]
+    assert step["uses"].startswith("acme/ciguard/resume@")
+    assert "with" not in step
+    assert "secrets." not in str(workflow)
 
 
 REUSABLE = load((ROOT / ".github/workflows/guarded-agent.yml").read_text(encoding="utf-8"))

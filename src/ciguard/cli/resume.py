@@ -85,6 +85,7 @@ async def _resumed(api: GitHubApi, event: CommentEvent, asked: str) -> str:
     """What was done, or why nothing was."""
     from ciguard.approvals.clock import SteadyClock
     from ciguard.approvals.rerunning import missing, same_attempt
+    from ciguard.errors import ApprovalUnavailable
     from ciguard.forge.desk import prepared
     from ciguard.forge.github_runs import find_run, run_failed_jobs_again
     from ciguard.forge.github_thread import GitHubThread
@@ -112,7 +113,12 @@ async def _resumed(api: GitHubApi, event: CommentEvent, asked: str) -> str:
         return f"nothing to do: run {run} is for another commit"
     if not state.completed:
         return f"not started again: run {run} is not over yet; start its failed jobs again when it is"
-    await prepared(lambda: run_failed_jobs_again(api, repository, run), what, NEEDS, clock)
+    try:
+        await prepared(lambda: run_failed_jobs_again(api, repository, run), what, NEEDS, clock)
+    except ApprovalUnavailable:
+        # Two comments may come at the same time, with a workflow for each.
+        if (await prepared(lambda: find_run(api, repository, run), what, NEEDS, clock)).attempt == attempt:
+            raise
     return f"run {run} runs again: attempt {attempt + 1}"
 
 
