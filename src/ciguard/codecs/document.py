@@ -33,6 +33,10 @@ _split_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
+PartKey = tuple[str, bool, bytes]
+"""Where in a body a part stands, and the digest of its bytes."""
+
+
 class Part(msgspec.Struct, frozen=True, dict=True):
     """One piece of a body: ``label`` is its top-level key, ``raw`` its JSON bytes; ``item`` marks list items."""
 
@@ -44,6 +48,11 @@ class Part(msgspec.Struct, frozen=True, dict=True):
     def digest(self) -> bytes:
         """The SHA-256 of ``raw``."""
         return hashlib.sha256(self.raw).digest()
+
+    @cached_property
+    def key(self) -> PartKey:
+        """What the part is remembered by."""
+        return self.label, self.item, self.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ciguard.codecs.document import BEFORE_VALUE, Document, Part, split
 
 KEPT = 4
-"""Earlier bodies that a new one is compared with: an agent may lead several conversations at the same time."""
+"""Earlier bodies that a new one is compared with, one for each conversation: an agent may lead several at a time."""
 
 LONGEST_KEPT = 8 * 1024 * 1024
 """Bytes of a body that is kept."""
@@ -26,7 +26,7 @@ _SPACE = re.compile(rb"[ \t\n\r,]*")
 _CHUNK = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Read:
     """A body that was read: where its list begins (behind the bracket), where each item ends, and the parts before."""
 
@@ -45,27 +45,34 @@ class Rereader:
 
     def split(self, raw: bytes) -> Document:
         """See :func:`ciguard.codecs.document.split`."""
-        read = self._resumed(raw)
+        earlier, items = self._most_in_common(raw)
+        read = None if earlier is None else self._resumed(raw, earlier, items)
         if read is None:
             document = split(raw, self._listed)
             read = _read(raw, document)
         else:
             document = read.document
         if read is not None and len(raw) <= LONGEST_KEPT:
+            if earlier is not None and items >= len(earlier.ends) - 2:
+                self._kept.remove(earlier)  # the same conversation, which goes on
             self._kept.appendleft(read)
         return document
 
-    def _resumed(self, raw: bytes) -> _Read | None:
-        """``raw`` read from where it differs from an earlier body; None when there is too little in common."""
-        best, most = None, 1
+    def _most_in_common(self, raw: bytes) -> tuple[_Read | None, int]:
+        """The earlier body of which most items can be taken over into ``raw``, if any can, and how many."""
+        best, most = None, 0
         for read in self._kept:
             # What ends an item must be common too: 1 is the beginning of 12. The last one in common is read once more,
             # so that an item follows those that are taken over, as one followed them before.
             items = bisect_left(read.ends, _common(read.document.raw, raw)) - 1
-            if items >= most:
+            if items > most:
                 best, most = read, items
-        between = None if best is None else _BETWEEN.match(raw, best.ends[most - 1])
-        if best is None or between is None:
+        return best, most
+
+    def _resumed(self, raw: bytes, best: _Read, most: int) -> _Read | None:
+        """``raw`` with the first ``most`` items of ``best`` taken over; None when no item follows them."""
+        between = _BETWEEN.match(raw, best.ends[most - 1])
+        if between is None:
             return None
         rest = split(raw[: best.begin] + raw[between.end() :], self._listed)
         old, new = best.document.parts, rest.parts

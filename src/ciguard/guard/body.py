@@ -33,7 +33,8 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
         raise BodyError(415, "the body must be application/json, in UTF-8")
     if request.content_length is not None and request.content_length > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
-    body = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     while True:
         try:
             async with asyncio.timeout(SLOWEST_PAUSE):
@@ -44,10 +45,11 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
             raise BodyError(400, "the body is not framed as HTTP wants it") from None
         if not chunk:
             break
-        body += chunk
-        if len(body) > most:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
             raise BodyError(413, f"the body is larger than {most} bytes")
-    return decompressed(bytes(body), encoding, most)
+    return decompressed(b"".join(chunks), encoding, most)
 
 
 def decompressed(body: bytes, encoding: str, most: int) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from ciguard.codecs.answer import list_of, masked_value, named_texts, object_of, with_names_masked
 from ciguard.codecs.codec import Codec, Saying, SayingKind
-from ciguard.codecs.document import Document, Part, dump, parse
+from ciguard.codecs.document import Document, Part, PartKey, dump, parse
 from ciguard.codecs.signed import restore, signed_texts
 from ciguard.decision import Action
 from ciguard.guard.judge import Held, Judge, Judgement
@@ -36,14 +36,14 @@ REMEMBERED_REQUESTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A part that was taken in: what is forwarded for it, the digest it is recorded under, and a refusal if it has one.
+    """A part that was taken in: what is forwarded for it, how the log lists it, and a refusal if it has one.
 
-    ``forwarded`` is None when that is the part as it came. ``refusal`` makes every later request that carries the part
-    be refused like the first.
+    ``forwarded`` is None when that is the part as it came. ``listed`` is its label and the digest of its body.
+    ``refusal`` makes every later request that carries the part be refused like the first.
     """
 
     forwarded: bytes | None
-    digest: str
+    listed: tuple[str, str]
     refusal: str = ""
 
 
@@ -69,7 +69,6 @@ class _New:
     """A part that was not seen before: parsed and with its secrets masked, and who says what in it."""
 
     part: Part
-    key: PartKey
     original: Json
     masked: Json
     kinds: tuple[str, ...]
@@ -77,9 +76,6 @@ class _New:
 
 
 T = TypeVar("T")
-
-PartKey = tuple[str, str, str, bool, bytes]
-"""What a part is remembered by: where it came, and the digest of its bytes."""
 
 _Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
 
@@ -98,7 +94,8 @@ class Intake:
         self._placeholders = placeholders
         self._judge = judge
         self._recorder = recorder
-        self._parts: dict[PartKey, Seen] = {}
+        # By connection and codec.
+        self._parts: defaultdict[tuple[str, str], dict[PartKey, Seen]] = defaultdict(dict)
         self._judged_texts: set[bytes] = set()
         self._refused_texts: dict[bytes, str] = {}
         self._signed: dict[str, dict[str, str]] = {}
@@ -134,11 +131,11 @@ class Intake:
         ``record`` writes the request event, given its ``parts``, and returns its ``seq``. ``waiting`` runs what waits
         for humans, if anything does. Raises :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
         """
-        keys = [_key(codec, connection, part) for part in document.parts]
+        known = self._parts[connection, type(codec).__name__]
         while True:
             self._masker.remember()
-            fresh = {key: part for part, key in zip(document.parts, keys, strict=True) if key not in self._parts}
-            new = self._nameless(codec, [self._read(codec, part, key) for key, part in fresh.items()])
+            fresh = {part.key: part for part in document.parts if part.key not in known}
+            new = self._nameless(codec, [self._read(codec, part) for part in fresh.values()])
             asking = self._asked_of_others(new, connection)
             if asking is None:
                 break
@@ -156,14 +153,14 @@ class Intake:
                 self._settled(subject, next(judgements) if isinstance(one, Held) else one, kinds)
                 for subject, one, kinds in decided
             ]
-            taken = [(one.key, *self._seen(codec, one, connection)) for one in new]
-            self._parts.update({key: seen for key, seen, _ in taken})
-            parts = [self._parts[key] for key in keys]
-            listed = tuple((part.label, seen.digest) for part, seen in zip(document.parts, parts, strict=True))
+            taken = [(one.part.key, *self._seen(codec, one, connection)) for one in new]
+            known.update({key: seen for key, seen, _ in taken})
+            parts = [known[part.key] for part in document.parts]
+            listed = tuple(seen.listed for seen in parts)
             seq = record(self._difference(listed))
             self._judged_texts |= texts
         self._requests.append(RecordedRequest(seq, listed))
-        places = places_in((seen.digest, value) for _, seen, value in taken)
+        places = places_in((seen.listed[1], value) for _, seen, value in taken)
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds, places)
         forwarded = document.with_parts(
@@ -172,10 +169,10 @@ class Intake:
         )
         return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
 
-    def _read(self, codec: Codec, part: Part, key: PartKey) -> _New:
+    def _read(self, codec: Codec, part: Part) -> _New:
         value = parse(part.raw)
         masked, kinds = masked_value(value, self._masker)
-        return _New(part, key, value, masked, kinds, _sayings(codec, part, masked))
+        return _New(part, value, masked, kinds, _sayings(codec, part, masked))
 
     def _nameless(self, codec: Codec, new: list[_New]) -> list[_New]:
         """``new`` with the names masked in what was said. Instructions keep theirs: they define tools, too."""
@@ -290,7 +287,8 @@ class Intake:
         else:
             digest = self._recorder.store(forwarded)
         restored = self.restored(value, connection)
-        return Seen(forwarded if restored is value else dump(restored), digest, refusal), value
+        listed = new.part.label, digest
+        return Seen(forwarded if restored is value else dump(restored), listed, refusal), value
 
     def _told(self, saying: Saying, connection: str) -> str:
         """Why a text of ``saying`` was refused; empty when none was."""
@@ -316,7 +314,7 @@ class Intake:
         base, keep = None, 0
         for earlier in reversed(self._requests):
             # What has no more in common than the best so far is told by one comparison.
-            if parts[: keep + 1] == earlier.parts[: keep + 1]:
+            if len(earlier.parts) > keep and parts[: keep + 1] == earlier.parts[: keep + 1]:
                 base, keep = earlier.seq, _common(parts, earlier.parts)
                 if keep == len(parts):
                     break
@@ -353,10 +351,6 @@ def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
             return OperationKind.PROMPT
         case SayingKind.REMOTE:
             return OperationKind.REMOTE
-
-
-def _key(codec: Codec, connection: str, part: Part) -> PartKey:
-    return connection, type(codec).__name__, part.label, part.item, part.digest
 
 
 def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:

@@ -129,6 +129,25 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(read) < 8000
 
 
+def test_a_long_conversation_does_not_make_others_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counting(raw: bytes, listed: str) -> Document:
+        read.append(len(raw))
+        return split(raw, listed)
+
+    monkeypatch.setattr(rereading, "split", counting)
+    rereader = Rereader("messages")
+    conversations: list[list[str]] = [[f"{name}" * 1000] * 20 for name in range(rereading.KEPT)]
+    for turn in range(10):
+        for messages in conversations:
+            messages.append(f"{turn}" * 1000)
+            alike(rereader, json.dumps({"messages": messages}).encode())
+            alike(rereader, json.dumps({"messages": [*messages[:-1], "again" * 200]}).encode())
+    assert len([size for size in read if size > 4000]) == rereading.KEPT
+    assert len(rereader._kept) == rereading.KEPT
+
+
 def test_a_body_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rereading, "LONGEST_KEPT", 10)
     rereader = Rereader("messages")
