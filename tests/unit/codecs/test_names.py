@@ -139,6 +139,30 @@ def test_of_a_secret_and_a_name_the_first_goes_then_the_longer_then_the_secret()
     assert masked_text("Ada Lovelace,Ada Lovelace", known).kinds == ("person",)
 
 
+def test_the_secret_goes_before_the_name_although_it_is_known_later() -> None:
+    known = [KnownValue("known", "Ada Lovelace"), KnownValue("longer", "Ada Lovelace\n\nCountess of Lovelace")]
+    longer = Masker(known, PLACEHOLDERS, names=Names(recognise, [], PLACEHOLDERS))
+    passage = Passage("text", longer)
+    passage.feed(0, "x" * 200 + " Ada Lovelace\n\n")
+    assert passage.decided == 201
+    passage.feed(0, "Duchess")
+    passage.finish()
+    assert passage.kinds == masked_text(passage.original, longer).kinds == ("known",)
+
+
+def test_a_text_that_comes_only_at_its_end_is_masked() -> None:
+    api = driving.RESPONSES
+    raw = driving.Upstream(api, [[Text(f"before {NAME}", (f"before {NAME}",))]]).ask(
+        api.request(stream=True), stream=True
+    )
+    without = b"".join(event + b"\n\n" for event in raw.split(b"\n\n") if event and b"output_text.delta" not in event)
+    assert without != raw
+    assert b"Lovelace" in without
+    outcome = driving.feed(api.codec, [without], allow_all)
+    assert "Lovelace" not in outcome.raw.decode()
+    assert PERSON in outcome.raw.decode()
+
+
 @apis
 def test_an_answer_that_is_too_long_to_read_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_READ", 300)

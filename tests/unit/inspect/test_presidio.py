@@ -37,6 +37,7 @@ def test_nothing_of_the_text_is_logged(model: str, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.DEBUG):
         recogniser(model, tuple(NameKind))(TEXT)
     assert not [word for word in ("Lovelace", "Acme", "Lisbon") if word in caplog.text]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("text", ["", "\0", "\ufffd", "A" + "\0" * 3_000, "🦀" * 100, "((((((((" * 100])
