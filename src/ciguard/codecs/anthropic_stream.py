@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ciguard.codecs.answer import (
     CallItem,
@@ -161,9 +162,10 @@ class AnthropicReader:
             elif key == "type":
                 continue
             elif isinstance(value, str):
-                block[key] = text_of(block.get(key)) + value
+                _say(block, key, value)
                 if key not in LABELS:
-                    stream.text((self._runs[index], (key,)), (index, (key,)), key, event, delta, key)
+                    more = partial(_say, block, key) if delta.keys() == {"type", key} else None
+                    stream.text((self._runs[index], (key,)), (index, (key,)), key, event, delta, key, more)
             elif key not in LABELS:
                 block[key] = copy.deepcopy(value)
                 for path, holder, name in list(said_in(value)):
@@ -255,6 +257,10 @@ class AnthropicReader:
 
     def sign_of_life(self) -> bytes:
         return encode("ping", '{"type": "ping"}')
+
+
+def _say(block: dict[str, Json], key: str, text: str) -> None:
+    block[key] = text_of(block.get(key)) + text
 
 
 def _index(data: dict[str, Json]) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, Tally, TextItem, drop_logprobs
@@ -20,6 +20,8 @@ from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.document import parse
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import END_MARK, HeldEvent
+from ciguard.codecs.latest import Latest
+from ciguard.codecs.open_text import OpenText, Piece
 from ciguard.codecs.passage import Passage, masked_text
 from ciguard.codecs.sse import EventParser, ServerSentEvent
 from ciguard.inspect.masking import Masker
@@ -27,40 +29,6 @@ from ciguard.operation import Json
 
 MOST_HELD = 32 * 1024 * 1024
 """Bytes of events that may wait; an answer that would make more wait is refused."""
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """The string ``holder[key]`` of ``event``: what its passage has at ``start``, for the first time or once more."""
-
-    event: HeldEvent
-    holder: dict[str, Json]
-    key: str
-    start: int
-    text: str
-    repeated: bool = False
-
-    def settle(self, text: str) -> None:
-        """Deliver ``text``; the event no longer waits for this piece."""
-        self.event.put(self.holder, self.key, text)
-        self.event.held_by -= 1
-
-
-@dataclass(slots=True, eq=False)
-class OpenText:
-    """A passage that is not complete, its pieces that still wait, and how much of it went out."""
-
-    passage: Passage
-    waiting: deque[Piece] = field(default_factory=deque)
-    delivered: int = 0
-
-    def deliver_decided(self) -> None:
-        """Settle the pieces whose text the masker has decided."""
-        decided = self.passage.decided
-        while self.waiting and self.waiting[0].start + len(self.waiting[0].text) <= decided:
-            piece = self.waiting.popleft()
-            self.delivered = max(self.delivered, piece.start + len(piece.text))
-            piece.settle(self.passage.edited(piece.start, piece.text))
 
 
 class Reader(Protocol):
@@ -112,15 +80,18 @@ class HoldingStream:
         self._undecided: list[UndecidedCall] = []
         self._ready = bytearray()
         self._plain: set[str] = set()
+        self._latest: Latest | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
         """See :meth:`ciguard.codecs.codec.AnswerStream.feed`."""
         if self._undecided:
             self._finish_decided()
             self._release()
-        for event in self._parser.feed(chunk):
-            yield from self._feed_event(event)
-            self._release()
+        for raw in self._parser.cut(chunk):
+            if not self._is_more(raw):
+                self._latest = None
+                yield from self._feed_event(self._parser.read(raw))
+                self._release()
 
     def take(self) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.take`."""
@@ -156,6 +127,7 @@ class HoldingStream:
         self._parser = EventParser()
         self.ended = False
         self.tally = Tally(input_tokens=self.tally.input_tokens, output_tokens=self.tally.output_tokens)
+        self._latest = None
         self._reader.resume()
 
     def close(self) -> None:
@@ -181,8 +153,13 @@ class HoldingStream:
         event: HeldEvent,
         holder: dict[str, Json],
         name: str,
+        more: Callable[[str], None] | None = None,
     ) -> None:
-        """``holder[name]``, a string of ``event``, is the next piece of ``block`` in the passage ``key``."""
+        """``holder[name]``, a string of ``event``, is the next piece of ``block`` in the passage ``key``.
+
+        ``more`` is for a reader to remember a further text by, when it makes nothing else of an event that is the same
+        but for this text.
+        """
         text = holder[name]
         if not isinstance(text, str):
             raise WireError("a text of the stream is not a string")
@@ -193,6 +170,8 @@ class HoldingStream:
         one.passage.feed(block, text)
         if self._text is TextRelease.AS_IT_COMES:
             one.deliver_decided()
+        if more is not None:
+            self._latest = Latest(event, key, block, holder, name, more)
 
     def end_text(self, key: tuple[Hashable, ...]) -> Iterator[TextItem]:
         """The passage ``key`` is complete; yields it when there was any text."""
@@ -340,6 +319,26 @@ class HoldingStream:
         self.tally.settle(one.item)
         one.finish()
 
+    def _is_more(self, raw: bytes) -> bool:
+        """Whether the event ``raw`` is the latest one with another text; then that is taken in as what it is."""
+        latest = self._latest
+        if latest is None or (text := latest.text_of(raw)) is None:
+            return False
+        one = self._open[latest.key]
+        start = one.passage.length
+        one.passage.feed(latest.block, text)
+        latest.more(text)
+        if not self._queue and one.passage.decided == one.passage.length and one.passage.edited(start, text) == text:
+            one.delivered = one.passage.length
+            self._ready += raw
+            return True
+        event, holder = latest.event_of(raw)
+        self._push(event)
+        self._wait(one, Piece(event, holder, latest.name, start, text))
+        one.deliver_decided()
+        self._release()
+        return True
+
     def _feed_event(self, event: ServerSentEvent) -> Iterator[Item]:
         is_end_mark = event.data == END_MARK
         data = parse(event.data) if event.data and not is_end_mark else {}
@@ -374,6 +373,8 @@ class HoldingStream:
             if event.rewritten:
                 drop_logprobs(event.data)
             self._mask_rest(event)
+            if self._latest is not None and event is self._latest.event:
+                self._latest.has_left = not event.changed and event.settled == 1
             self._ready += event.encoded()
 
     def _mask_rest(self, event: HeldEvent) -> None:

@@ -46,13 +46,20 @@ class EventParser:
 
         Raises :class:`WireError` when an event is longer than :data:`LONGEST_EVENT` or not UTF-8.
         """
+        return [self.read(raw) for raw in self.cut(chunk)]
+
+    def cut(self, chunk: bytes) -> list[bytes]:
+        """The same events as they came, for :meth:`read` to read in their order."""
+        if not self._held and 0 <= chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            # Most chunks are one event.
+            return [chunk]
         self._held += chunk
-        events: list[ServerSentEvent] = []
+        events: list[bytes] = []
         while True:
             end = self._end_of_event()
             if end < 0:
                 break
-            events.append(self._event(bytes(self._held[:end])))
+            events.append(bytes(self._held[:end]))
             del self._held[:end]
             self._searched = 0
         if len(self._held) > LONGEST_EVENT:
@@ -60,7 +67,8 @@ class EventParser:
         self._searched = max(0, len(self._held) - 3)
         return events
 
-    def _event(self, raw: bytes) -> ServerSentEvent:
+    def read(self, raw: bytes) -> ServerSentEvent:
+        """The event ``raw``. Raises :class:`WireError` when it is not UTF-8."""
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -68,14 +76,15 @@ class EventParser:
         if self._first:
             text = text.removeprefix("\ufeff")
             self._first = False
-        return _read(raw, text)
+        return interpreted(raw, text)
 
     def _end_of_event(self) -> int:
         match = _BLANK_LINE.search(self._held, self._searched)
         return match.end() if match else -1
 
 
-def _read(raw: bytes, text: str) -> ServerSentEvent:
+def interpreted(raw: bytes, text: str) -> ServerSentEvent:
+    """The event that ``text`` is, which came as ``raw``."""
     name = ""
     data: list[str] = []
     other: list[str] = []

@@ -53,12 +53,12 @@ class HyperscanFinder:
     def hints(self, data: bytes) -> list[Hint]:
         """See :class:`Finder`."""
         found: list[Hint] = []
-
-        def matched(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            found.append((number, end, end))
-
-        self._database.scan(data, match_event_handler=matched)
+        self._database.scan(data, match_event_handler=_matched, context=found)
         return found
+
+
+def _matched(number: int, _start: int, end: int, _flags: int, found: Any) -> None:
+    found.append((number, end, end))
 
 
 class Re2Finder:

@@ -226,11 +226,16 @@ class MaskStream:
         for span in reversed(spans):
             if span.end > release:
                 release = min(release, span.start)
-        origin = min([origin, release - CONTEXT, *(span.origin for span in spans if span.end > release)])
+        origin = min(origin, release - CONTEXT)
+        for span in spans:
+            if span.end > release:
+                origin = min(origin, span.origin)
         # A placeholder is known as one when it is read from its beginning.
-        origin = min([origin, *(low for low, high in self._placeholders.spans(self._text) if low < origin < high)])
+        for low, high in self._placeholders.spans(self._text) if origin > 1 else ():
+            if low < origin < high:
+                origin = low
         origin = max(origin, 1)
-        certain = self._replacements([span for span in spans if span.end <= release], self._base)
+        certain = self._replacements([span for span in spans if span.end <= release], self._base) if spans else []
         self.decided = self._base + release
         self._text = self._text[origin - 1 :]
         self._data = self._data[origin - 1 :]

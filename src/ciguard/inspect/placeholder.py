@@ -34,4 +34,6 @@ class Placeholders:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where ``text`` has placeholders of this session; what only looks like one is text like any other."""
+        if not self._made:
+            return []
         return [match.span() for match in PLACEHOLDER.finditer(text) if match.group() in self._made]

@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
 
 from ciguard.inspect.candidate import expressions, farthest, literal_expression
 from ciguard.inspect.finder import Finder, Hint, finder
@@ -28,7 +27,8 @@ PARTIAL_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of everything that could still become a match may take."""
 
 Check = Callable[[str], bool]
-Search = Callable[[bytes], Any]
+Search = Callable[[bytes], int]
+"""Where in a text something begins that reaches its end; -1 when nothing does."""
 
 NO_CHECKS: Mapping[str, Check] = {}
 
@@ -145,15 +145,19 @@ class RuleMatcher:
         ]
         self._finder_of = finder_of
         self._owners = [owner for owner, _ in found]
+        self._all_speak = all(one.words for one in self._rules)
+        self._wordless: bytes | None = None
         self.expressions = [expression for _, expression in found]
         self._finder = finder_of(self.expressions)
 
     def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
-        return self._finder.hints(data)
+        return () if data is self._wordless else self._finder.hints(data)
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
+        if not hints:
+            return ()
         spans = (rule.span(match, text) for rule, match in self._matches(data, begin, hints))
         return [span for span in spans if span]
 
@@ -171,11 +175,17 @@ class RuleMatcher:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         skipped = max(0, len(data) - LONGEST - 1)
         tail = data[skipped:] if skipped else data
-        searches = [self._beginnings]
+        start = len(data)
+        if (found := self._beginnings(tail)) >= 0:
+            start = skipped + found + 1
         speakers, words = self._speaking
-        searches += [rule.growing for rule in {speakers[number] for number, _, _ in words.hints(tail)}]
-        starts = [skipped + match.start() + 1 for search in searches if (match := search(tail))]
-        start = min(starts, default=len(data))
+        hints = words.hints(tail)
+        for rule in {speakers[number] for number, _, _ in hints}:
+            if (found := rule.growing(tail)) >= 0:
+                start = min(start, skipped + found + 1)
+        if not hints and not skipped and self._all_speak:
+            # A stream reads the same text for what is whole in it next, and there is nothing without a word.
+            self._wordless = data
         return start, start
 
     @property
@@ -197,14 +207,22 @@ def _search(expression: bytes) -> Search:
     """Searches for ``expression``, which ends with the text.
 
     The end is where RE2 begins there: it runs the reversed automaton, which stops at the first character that no prefix
-    has.
+    has. What its package puts around it takes longer than the search.
     """
-    import re2
+    from re2 import Options, _re2, error
 
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
+    options = Options()
+    options.encoding = Options.Encoding.LATIN1
     options.max_mem = PARTIAL_MEMORY
-    search: Search = re2.compile(expression, options).search
+    compiled = _re2.RE2(expression, options)
+    if not compiled.ok():
+        raise error(compiled.error())
+    match, anchor = compiled.Match, _re2.RE2.Anchor.UNANCHORED
+
+    def search(data: bytes) -> int:
+        start: int = match(anchor, data, 0, len(data))[0][0]
+        return start
+
     return search
 
 

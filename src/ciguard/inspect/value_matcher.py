@@ -56,16 +56,20 @@ class ValueMatcher:
             if text not in unique or (begins and not unique[text].begins):
                 unique[text] = _Literal(text, projected(text), begins, known)
         self._literals = sorted(unique.values(), key=lambda one: one.data)
-        self._finder = finder_of([_escaped(one.data) for one in self._literals])
         heads = [(head, list(same)) for head, same in groupby(self._literals, key=lambda one: one.data[:HEAD])]
         self._headed = [same for _, same in heads]
-        self._heads = finder_of([_escaped(head) for head, _ in heads])
+        self._finder = finder_of(
+            [_escaped(data) for data in (*(one.data for one in self._literals), *(head for head, _ in heads))]
+        )
+        self._opened: tuple[bytes, list[Hint]] = b"", []
         self._beginnings = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
         self._longest = max((len(one.data) for one in self._literals), default=0)
 
     def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
-        return self._finder.hints(data)
+        opened, hints = self._opened
+        hints = hints if opened is data else self._finder.hints(data)
+        return [hint for hint in hints if hint[0] < len(self._literals)]
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
@@ -87,12 +91,13 @@ class ValueMatcher:
         # A literal that is masked from its fourth character on may have begun without being held for it.
         masked, origin = length, max(1, length - LEFT)
         low = max(1, length - self._longest + 1)
-        tail = data[low:]
-        for number, first, last in self._heads.hints(tail):
-            for one in self._headed[number]:
-                for place in _occurrences(one.data[:HEAD], tail, max(0, first - HEAD), last):
-                    start = low + place
-                    if len(one.data) > length - start and one.data.startswith(tail[place:]):
+        hints = self._finder.hints(data)
+        # A stream reads the same text for what is whole in it next.
+        self._opened = data, hints
+        for number, first, last in hints:
+            for one in self._headed[number - len(self._literals)] if number >= len(self._literals) else ():
+                for start in _occurrences(one.data[:HEAD], data, max(low, first - HEAD), last):
+                    if len(one.data) > length - start and one.data.startswith(data[start:]):
                         masked = min(masked, one.masked_from(data, start))
                         origin = min(origin, start)
         for count in range(1, min(HEAD, length)):
