@@ -39,11 +39,6 @@ class HeldEvent:
             self.changed = self.rewritten = True
         self._decided[id(holder), key] = holder
 
-    @property
-    def settled(self) -> int:
-        """How many strings were masked as part of something larger."""
-        return len(self._decided)
-
     def is_decided(self, holder: dict[str, Json], key: str) -> bool:
         """Whether ``holder[key]`` was masked as part of something larger, and must not be masked again on its own."""
         return (id(holder), key) in self._decided

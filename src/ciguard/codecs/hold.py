@@ -374,7 +374,7 @@ class HoldingStream:
                 drop_logprobs(event.data)
             self._mask_rest(event)
             if self._latest is not None and event is self._latest.event:
-                self._latest.has_left = not event.changed and event.settled == 1
+                self._latest.has_left = not event.changed
             self._ready += event.encoded()
 
     def _mask_rest(self, event: HeldEvent) -> None:
