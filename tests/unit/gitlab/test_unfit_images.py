@@ -44,6 +44,7 @@ def start(image: Path, script: str, interpreter: str = "/bin/bash") -> str:
             "CIGUARD_COMPONENT": COMPONENT["reference"],
             "CIGUARD_HOME": str(folder / "shop"),
             "CIGUARD_PYTHON": "python3",
+            "CIGUARD_NAMES": "false",
         },
         capture_output=True,
         text=True,
