@@ -30,6 +30,7 @@ from ciguard.errors import (
 )
 from ciguard.forge import current_job
 from ciguard.forge.job import Forge, Job
+from ciguard.guard.allocation import keep_freed_memory
 from ciguard.guard.approvals import Approvals, Masking, open_approvals
 from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
@@ -497,5 +498,6 @@ def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
     # What was imported stays: collections need not look at it again and again.
     gc.collect()
     gc.freeze()
+    keep_freed_memory()
 
     return uvloop.run(guard(plan, argv, directory, announce))
