@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.act.runner import Runner
+from tests.e2e.repository import ROOT, release
 
-ROOT = Path(__file__).resolve().parents[2]
 AGENTS = ROOT / "tests/e2e/agents/node_modules/.bin"
 ACTION_PARTS = ("action.yml", "action", "requirements", "src", "pyproject.toml", "README.md", "LICENSE")
 
@@ -39,17 +37,7 @@ def codex() -> Path:
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a release of the action would hold: the tracked and the new files, as they are now."""
     folder = tmp_path_factory.mktemp("action")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *ACTION_PARTS],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    release(folder, *ACTION_PARTS)
     return folder
 
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ciguard.testing.github_job import PullRequest, github_job
 from ciguard.testing.issuer import Issuer
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Text
 from tests.e2e.act.runner import Finished, Runner
+from tests.e2e.repository import Repository
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,30 +60,6 @@ rules:
 """
 NODE_MODULES = Path(__file__).parent / "agents/node_modules"
 NOWHERE = "http://127.0.0.1:9"
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A git repository with a workflow and a policy, as a maintainer set it up."""
-
-    path: Path
-
-    def commit(self, files: Mapping[str, str]) -> str:
-        """Write ``files`` and commit them; the commit's id."""
-        for name, text in files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / name).write_text(text, encoding="utf-8")
-        self.git("add", ".")
-        self.git("commit", "--quiet", "--message", "Change")
-        return self.git("rev-parse", "HEAD")
-
-    def git(self, *arguments: str) -> str:
-        """What a git command prints."""
-        person = ("-c", "user.name=Alice", "-c", "user.email=alice@example.com")
-        finished = subprocess.run(
-            ["git", *person, *arguments], cwd=self.path, check=True, capture_output=True, text=True
-        )
-        return finished.stdout.strip()
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from ciguard.testing.github_job import PullRequest
 from ciguard.testing.issuer import Issuer
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Text
 from tests.e2e.act.runner import Finished, Runner
-from tests.e2e.test_action import AGENTS, HEADER, KEY, NODE_MODULES, Repository, issuer, repository, start
+from tests.e2e.repository import Repository
+from tests.e2e.test_action import AGENTS, HEADER, KEY, NODE_MODULES, issuer, repository, start
 
 __all__ = ["issuer", "repository"]
 

@@ -149,10 +149,19 @@ def test_a_commit_that_cannot_be_fetched_is_said(tmp_path: Path) -> None:
     assert "job-token" not in done.stdout + done.stderr
 
 
-def scripted(*commands: str) -> str:
-    """The script of the job with ``commands``, each printed before it runs, as the runner does it."""
+PRINTS = {
+    "gitlab-runner": "echo $'\\x1b[32;1m$ {line}\\x1b[0;m'",
+    "gitlab-ci-local": 'echo "<prompt> {line}"',
+    "plain": "echo '$ {line}'",
+    "quiet": "",
+}
+"""How runners print a line of a script before they run it."""
+
+
+def scripted(*commands: str, prints: str = "plain") -> str:
+    """The script of the job with ``commands``, each printed before it runs."""
     lines = [line for entry in JOB["script"] for line in (commands if "inputs.script" in entry else [entry])]
-    printed = [part for line in lines for part in (f"echo '$ {line}'" if "'" not in line else ":", line)]
+    printed = [part for line in lines for part in (PRINTS[prints].format(line=re.sub(r"[\"'$]", "", line)), line)]
     return "\n".join(printed)
 
 
@@ -218,12 +227,21 @@ def test_no_command_is_an_error(home: Path) -> None:
     assert "error: There is no command to run behind the guard\nhelp: " in done.stderr
 
 
-def test_an_empty_script_is_an_error(home: Path) -> None:
-    done = bash(scripted(), home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+@pytest.mark.parametrize("prints", PRINTS)
+@pytest.mark.parametrize("commands", [[], [""], ["", "  "], ["# only: words"]])
+def test_an_empty_script_is_an_error(home: Path, commands: list[str], prints: str) -> None:
+    done = bash(scripted(*commands, prints=prints), home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
     assert done.returncode == 1
     assert "error: The input 'script' has no commands\nhelp: " in done.stderr
     assert refusal(home / "shop") in done.stderr
     assert "\nguard " not in done.stdout
+
+
+@pytest.mark.parametrize("prints", PRINTS)
+@pytest.mark.parametrize("command", ["echo hi: there", "true", ": > made", "if true; then\n  :\nfi"])
+def test_any_command_is_a_script(home: Path, command: str, prints: str) -> None:
+    done = bash(scripted(command, prints=prints), home / "shop", CIGUARD_HOME=str(home), **VARIABLES)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
