@@ -26,7 +26,9 @@ Bodies by kind (every value is JSON; keys not listed here may be present and are
 
 Of a ``command`` that is executed: ``path`` is the program's file, ``parent`` that of the program that starts it;
 ``also`` holds other readings of the command line, where the program has another name than it is called by or is started
-by the dynamic loader; ``script`` is the text of the shell script that it runs, and ``unread`` says why there is none.
+by the dynamic loader; ``script`` is the text of the shell script that it runs; ``files`` are the texts of the files
+that a client of a database is given, by the names that the command line has for them (``-`` for its standard input);
+and ``unread`` says why a script or a standard input is not there.
 """
 
 from __future__ import annotations

@@ -120,6 +120,38 @@ async def test_what_only_becomes_real_when_it_is_executed_is_refused(
     assert is_sound(ran.directory)
 
 
+SQL = {
+    "a file": "./psql -f m.sql",
+    "a file in another folder": "mkdir d; cd d; ../psql --file=../m.sql",
+    "standard input": "./psql db < m.sql",
+    "standard input by its name": "./psql -f - < m.sql",
+    "through another program": "env LC_ALL=C ./psql -qf m.sql",
+    "another name": "ln -s psql x; ./x -f m.sql",
+    "changed after it was allowed": "echo 'select 2' > n.sql; ./psql -f n.sql; cp m.sql n.sql; ./psql -f n.sql",
+}
+
+
+def torn_down(folder: Path) -> list[str]:
+    """What the program in ``folder`` was called with, wherever it was."""
+    return [line for path in folder.rglob("torn-down") for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("level", SEEING)
+@pytest.mark.parametrize("script", SQL.values(), ids=SQL.keys())
+async def test_sql_in_files_is_refused_when_a_client_is_given_them(
+    folder: Path, level: IsolationLevel, script: str
+) -> None:
+    (folder / "teardown").rename(folder / "psql")
+    rules = RULES.format(level=level).replace("text: {regex: ['teardown --all']}", "sql: {statements: [drop]}")
+    async with job(folder, more=rules):
+        ran = await run(folder, ["sh", "-c", f"echo ZHJvcCB0YWJsZSB4Cg== | base64 -d > m.sql; {script}; echo went on"])
+    assert "went on" in ran.output
+    assert f"no-teardown: {REASON}" in ran.errors
+    assert "block" in [command["decision"]["action"] for command in commands(ran)]
+    assert torn_down(folder) == (["-f n.sql"] if "n.sql" in script else [])
+    assert is_sound(ran.directory)
+
+
 @pytest.mark.parametrize("level", SEEING)
 async def test_the_same_runs_where_no_rule_refuses_it(folder: Path, level: IsolationLevel) -> None:
     async with job(folder, more=RULES.format(level=level).replace("action: block", "action: allow")):

@@ -88,6 +88,8 @@ def described(command: Command) -> dict[str, Json]:
         body["also"] = also
     if command.script:
         body["script"] = command.script
+    if command.files:
+        body["files"] = dict(command.files)
     if command.unread:
         body["unread"] = command.unread
     return body

@@ -223,7 +223,7 @@ def _arguments(client: Client, words: Sequence[Word]) -> _Given:
     if client.operands is not None:
         given.sql += operands[client.operands :]
     if client.dialect is Dialect.ORACLE:
-        given.files += [word for word in operands if word.text.startswith("@")]
+        given.files += [Word(word.text[1:], word.literal) for word in operands if word.text.startswith("@")]
     return given
 
 

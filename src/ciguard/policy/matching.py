@@ -19,7 +19,22 @@ if TYPE_CHECKING:
     from ciguard.policy.command_matching import Commands
 
 _ENVELOPE = frozenset(
-    {"address", "also", "argv", "body", "bytes", "command", "cwd", "force", "host", "id", "input", "inspect", "method"}
+    {
+        "address",
+        "also",
+        "argv",
+        "body",
+        "bytes",
+        "command",
+        "cwd",
+        "files",
+        "force",
+        "host",
+        "id",
+        "input",
+        "inspect",
+        "method",
+    }
     | {"name", "namespace", "parent", "path", "port", "ref", "repository", "resource", "rows", "script"}
     | {"server_name", "sha256", "statement", "text", "texts", "unread", "url", "verb"}
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ciguard.inspect import sql
 from ciguard.inspect.shell.analysis import analyse, analyse_program
+from ciguard.inspect.shell.command import Word
 from ciguard.inspect.sql_clients import script_statements
 from ciguard.inspect.sql_statement import Statement
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
@@ -32,9 +34,7 @@ def _statements(subject: Operation | Result) -> Iterator[Statement]:
             for text in strings(list(subject.body.values())):
                 yield from sql.statements(text)
         case OperationKind.COMMAND:
-            argv = subject.body.get("argv")
-            yield from _in_program(argv if isinstance(argv, list) else [])
-            yield from _in_arguments({key: value for key, value in subject.body.items() if key != "argv"})
+            yield from _in_command(subject.body)
         case OperationKind.SSH_COMMAND:
             for text in strings(list(subject.body.values())):
                 yield from _in_script(text)
@@ -86,3 +86,20 @@ def _in_script(text: str) -> Iterator[Statement]:
 def _in_program(argv: list[Json]) -> Iterator[Statement]:
     words = [word for word in argv if isinstance(word, str)]
     yield from script_statements(" ".join(words), analyse_program(words))
+
+
+def _in_command(body: Mapping[str, Json]) -> Iterator[Statement]:
+    """What is given to a program that is executed: in its words, and in the files that were read for it."""
+    files = body.get("files")
+    texts = (
+        {name: Word(text) for name, text in files.items() if isinstance(text, str)} if isinstance(files, dict) else {}
+    )
+    stdin = texts.get("-", Word("", literal=False) if body.get("unread") else None)
+    also = body.get("also")
+    for argv in (body.get("argv"), *(also if isinstance(also, list) else ())):
+        words = [word for word in argv if isinstance(word, str)] if isinstance(argv, list) else []
+        script = analyse_program(words)
+        commands = tuple(replace(one, stdin=stdin) if one.stdin is None else one for one in script.commands)
+        given = replace(script, commands=commands, files={**script.files, **texts})
+        yield from script_statements(" ".join(words), given)
+    yield from _in_arguments({key: value for key, value in body.items() if key not in ("argv", "files")})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -12,7 +13,9 @@ class Command:
 
     ``path``: the program's file, free of symbolic links. ``argv``: as its caller gave them. ``cwd``: where it runs.
     ``parent``: the file of the program that starts it. ``script``: the text of the shell script that it runs, if it
-    runs one; ``unread`` says why that text is not there. ``flaw``: why nobody can say what would run, if nobody can.
+    runs one. ``files``: the texts of the files that a client of a database is given, by the names that ``argv`` has for
+    them, ``-`` for its standard input. ``unread`` says why a script or a standard input is not there. ``flaw``: why
+    nobody can say what would run, if nobody can.
     ``launch``: it is the agent itself on its way to start, with the arguments that the job gave it.
     """
 
@@ -24,6 +27,7 @@ class Command:
     unread: str = ""
     flaw: str = ""
     launch: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def message(self) -> dict[str, Any]:
         """As JSON, without what is empty."""

@@ -17,6 +17,7 @@ from ciguard.sandbox.command import Command
 from ciguard.sandbox.memory import Memory, TooLong
 from ciguard.sandbox.notification import Notification
 from ciguard.sandbox.program import NO_SCRIPT, Identity, Program, Programs, Script, script_of, seen_from
+from ciguard.sandbox.sql_files import sql_files
 
 LONGEST = 128 * 1024
 """The most bytes of a command line that is decided on; a longer one is refused."""
@@ -46,6 +47,7 @@ class Execution:
     cwd: bytes
     parent: bytes
     script: Script = NO_SCRIPT
+    files: tuple[tuple[str, Script], ...] = ()
     flaw: str = ""
     outcome: Outcome | None = None
     launch: bool = False
@@ -53,11 +55,9 @@ class Execution:
     @property
     def key(self) -> bytes:
         """The same for the same command, and for no other."""
-        script = self.script.stamp or self.script.unread.encode()
-        return blake2b(
-            b"\0".join((self.path, self.cwd, self.parent, script, self.flaw.encode(), b"%d" % self.launch, *self.argv)),
-            digest_size=16,
-        ).digest()
+        read = [text.stamp or text.unread.encode() for text in (self.script, *(text for _, text in self.files))]
+        facts = (self.path, self.cwd, self.parent, b" ".join(read), self.flaw.encode(), b"%d" % self.launch)
+        return blake2b(b"\0".join((*facts, *self.argv)), digest_size=16).digest()
 
     def command(self) -> Command:
         """As the guard gets it."""
@@ -67,9 +67,10 @@ class Execution:
             _text(self.cwd),
             _text(self.parent),
             self.script.text,
-            self.script.unread,
+            next((text.unread for text in (self.script, *(text for _, text in self.files)) if text.unread), ""),
             self.flaw,
             self.launch,
+            {name: text.text for name, text in self.files if not text.unread},
         )
 
 
@@ -105,7 +106,8 @@ def execution(notification: Notification, execveat: int, programs: Programs) -> 
     cwd = _place(thread, b"cwd")
     outcome_ = Outcome(program.runs, b"".join(word + b"\0" for word in line), cwd)
     script = script_of(thread, program, argv)
-    return Execution(program.path, argv, cwd, _place(thread, b"exe"), script, outcome=outcome_)
+    files = sql_files(thread, program, argv)
+    return Execution(program.path, argv, cwd, _place(thread, b"exe"), script, files, outcome=outcome_)
 
 
 def outcome(process: int) -> Outcome:
@@ -128,8 +130,9 @@ def executed(process: int) -> Execution:
     if not os.stat(b"/proc/%d/exe" % process).st_nlink:
         return _flawed(process, path, NAMELESS)
     argv = tuple(come_to.line.split(b"\0")[:-1])
-    script = script_of(process, Program(path, come_to.runs, True, (), come_to.runs), argv)
-    return Execution(path, argv, come_to.cwd, b"", script, outcome=come_to)
+    program = Program(path, come_to.runs, True, (), come_to.runs)
+    script, files = script_of(process, program, argv), sql_files(process, program, argv)
+    return Execution(path, argv, come_to.cwd, b"", script, files, outcome=come_to)
 
 
 def _flawed(process: int, path: bytes, flaw: str) -> Execution:

@@ -47,7 +47,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The text of a shell script, or in words why it could not be read; ``stamp`` differs when the file does."""
+    """The text of a script, or in words why it could not be read; ``stamp`` differs when the file does."""
 
     text: str = ""
     unread: str = ""
@@ -142,16 +142,21 @@ def script_of(process: int, program: Program, argv: Sequence[bytes]) -> Script:
     """The shell script that executing ``program`` runs: the program itself, its argument, or its standard input."""
     words = [word.rpartition(b"/")[2].decode("utf-8", "replace") for word in (*program.interpreter, program.path)]
     if program.interpreter:
-        return _read(program.path) if not SHELLS.isdisjoint(words[:-1]) or _by_env(program.interpreter) else NO_SCRIPT
+        return text_of(program.path) if not SHELLS.isdisjoint(words[:-1]) or _by_env(program.interpreter) else NO_SCRIPT
     if words[0] not in SHELLS:
         return NO_SCRIPT
     name = script_argument([word.decode("utf-8", "surrogateescape") for word in argv])
     if name is None:
         return NO_SCRIPT
     if name:
-        return _read(seen_from(process, os.fsencode(name), None))
-    standard_input = b"/proc/%d/fd/0" % process
-    return _read(standard_input) if _is_file(standard_input) else NO_SCRIPT
+        return text_of(seen_from(process, os.fsencode(name), None))
+    return standard_input(process) or NO_SCRIPT
+
+
+def standard_input(process: int) -> Script | None:
+    """What ``process`` has as its standard input, where that is a file."""
+    path = b"/proc/%d/fd/0" % process
+    return text_of(path) if _is_file(path) else None
 
 
 def _by_env(words: Sequence[bytes]) -> bool:
@@ -186,7 +191,7 @@ def _is_file(path: bytes) -> bool:
         return False
 
 
-def _read(path: bytes) -> Script:
+def text_of(path: bytes) -> Script:
     """Read a regular file whatever it is by now; what is not one cannot block this process."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

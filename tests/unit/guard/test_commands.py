@@ -48,7 +48,7 @@ def test_what_is_empty_is_left_out() -> None:
 
 
 def test_a_command_survives_the_way_to_the_guard() -> None:
-    told = Command("/bin/sh", ("sh", "x"), "/w", "/bin/bash", "echo", "unread", "flaw", True)
+    told = Command("/bin/sh", ("sh", "x"), "/w", "/bin/bash", "echo", "unread", "flaw", True, {"m.sql": "drop"})
     assert command(told.message()) == told
     assert command(Command("/bin/true", ()).message()) == Command("/bin/true", ())
 

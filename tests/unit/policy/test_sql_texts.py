@@ -72,3 +72,24 @@ def test_sql_of_other_kinds() -> None:
     assert kinds(OperationKind.PROMPT, texts=["please drop table users"]) == {"drop"}
     assert kinds(OperationKind.SSH_COMMAND, host="h", command="psql -c 'drop table x'") == {"drop"}
     assert kinds(ResultKind.TOOL_RESULT, texts=["nothing of the kind"]) == set()
+
+
+def test_sql_in_files_that_were_read_when_a_client_started() -> None:
+    def command(*argv: str, **body: Json) -> set[str]:
+        return kinds(OperationKind.COMMAND, argv=[*argv], path="/usr/bin/psql", **body)
+
+    drop: dict[str, Json] = {"./m.sql": "drop table x", "-": "truncate t"}
+    assert command("psql", "-f", "./m.sql", files=drop) == {"drop"}
+    assert command("psql", "-f", "m.sql", files=drop) == {"drop"}
+    assert command("psql", "-f", "m.sql", "-f", "n.sql", files=drop) == {"drop", "unknown"}
+    assert command("psql", "db", files=drop) == {"truncate"}
+    assert command("psql", "-f", "-", files=drop) == {"truncate"}
+    assert command("psql", "-c", "select 1", files=drop) == {"select"}
+    assert command("sqlplus", "u/p@db", "@m.sql", files={"m.sql": "drop table x"}) == {"drop"}
+    assert command("sudo", "-u", "postgres", "psql", "-f", "m.sql", files=drop) == {"drop"}
+    assert command("x", "-f", "m.sql", files=drop, also=[["/usr/bin/psql", "-f", "m.sql"]]) >= {"drop"}
+    assert command("psql", "-f", "m.sql", files={"m.sql": "do what I mean"}) == {"unknown"}
+    assert command("psql", "-f", "m.sql") == {"unknown"}
+    assert command("psql", unread="its script has 70000 bytes") == {"unknown"}
+    assert command("psql", files={"m.sql": 1}) == set()
+    assert command("ls", files=drop) == set()
