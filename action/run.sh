@@ -3,12 +3,16 @@
 #
 # The guard replaces this shell, so that it gets the runner's signals when the job is cancelled.
 #
-# Reads CIGUARD_HOME (see prepare.sh) and the inputs CIGUARD_RUN, CIGUARD_POLICY, CIGUARD_WORKING_DIRECTORY and CIGUARD_BASE_REF.
+# Reads CIGUARD_HOME (see prepare.sh) and the inputs CIGUARD_RUN, CIGUARD_POLICY, CIGUARD_WORKING_DIRECTORY,
+# CIGUARD_BASE_REF and CIGUARD_APPROVED.
 set -euo pipefail
 
 options=(--policy "$CIGUARD_POLICY" --session-dir "$CIGUARD_HOME/session")
 if [[ -n $CIGUARD_BASE_REF ]]; then
     options+=(--base-ref "$CIGUARD_BASE_REF")
+fi
+if [[ -n $CIGUARD_APPROVED ]]; then
+    options+=(--approved "$CIGUARD_APPROVED")
 fi
 command=(bash -eo pipefail -c "$CIGUARD_RUN")
 if [[ $CIGUARD_WORKING_DIRECTORY != . ]]; then

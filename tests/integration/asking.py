@@ -129,6 +129,7 @@ class Site:
     base: str
     head: str
     token: str
+    jobs: int = 0
 
     @asynccontextmanager
     async def job(
@@ -142,10 +143,9 @@ class Site:
         attempt: int = 1,
         environment: str = "",
     ) -> AsyncIterator[Running]:
-        """A session in a job; each has a folder of its own but for the first."""
-        folder = (
-            self.folder if attempt == 1 and not environment else self.folder / f"{environment or 'attempt'}{attempt}"
-        )
+        """A session in a job; each but the first has a folder of its own."""
+        folder = self.folder / f"job{self.jobs}" if self.jobs else self.folder
+        self.jobs += 1
         folder.mkdir(exist_ok=True)
         pull = PullRequest(base_sha=self.base, head_sha=self.head) if event == "pull_request" else None
         with github_job(

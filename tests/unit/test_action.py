@@ -107,6 +107,19 @@ def test_the_workflow_that_resumes_can_start_runs_and_read_comments_and_nothing_
     assert "secrets." not in str(workflow)
 
 
+def test_the_workflow_with_an_environment_hands_on_what_waits_and_only_to_the_job_that_is_let_in() -> None:
+    (workflow,) = [load(text) for text in APPROVAL_WORKFLOWS if "environment:" in text]
+    first, second = workflow["jobs"]["agent"], workflow["jobs"]["approved"]
+    guarded = [next(step for step in job["steps"] if "ciguard" in step.get("uses", "")) for job in (first, second)]
+    assert guarded[0]["with"] == {"run": guarded[1]["with"]["run"]}
+    assert guarded[1]["with"].keys() <= ACTION["inputs"].keys()
+    assert guarded[1]["with"]["approved"] == "${{ needs.agent.outputs.awaiting }}"
+    assert first["outputs"] == {"awaiting": "${{ steps.agent.outputs.awaiting }}"}
+    assert "environment" not in first
+    assert second["environment"] == "agent-approved"
+    assert second["permissions"] == {"actions": "read", "contents": "read", "id-token": "write"}
+
+
 REUSABLE = load((ROOT / ".github/workflows/guarded-agent.yml").read_text(encoding="utf-8"))
 
 
@@ -409,6 +422,7 @@ def guard(step: dict[str, str]) -> dict[str, str]:
         "CIGUARD_RUN": 'echo "$A"',
         "CIGUARD_POLICY": ".ciguard.yml",
         "CIGUARD_BASE_REF": "",
+        "CIGUARD_APPROVED": "",
         "CIGUARD_WORKING_DIRECTORY": ".",
     }
 
@@ -432,9 +446,13 @@ def test_run_becomes_the_guard_so_that_the_guard_gets_the_runners_signals(guard:
 
 
 def test_run_passes_the_base_and_the_working_directory_on(guard: dict[str, str]) -> None:
-    finished = run("run.sh", {**guard, "CIGUARD_BASE_REF": "main", "CIGUARD_WORKING_DIRECTORY": "web app"})
+    finished = run(
+        "run.sh",
+        {**guard, "CIGUARD_APPROVED": "a b", "CIGUARD_BASE_REF": "main", "CIGUARD_WORKING_DIRECTORY": "web app"},
+    )
     arguments = finished.stdout.splitlines()
     assert arguments[arguments.index("--base-ref") + 1] == "main"
+    assert arguments[arguments.index("--approved") + 1] == "a b"
     assert arguments[arguments.index("--") + 1 :] == [
         *("env", "--chdir", "web app", "--", "bash", "-eo", "pipefail", "-c", 'echo "$A"'),
     ]

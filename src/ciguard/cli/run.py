@@ -61,18 +61,27 @@ def _keep(refusal: CiguardError, path: Path) -> None:
 
 
 def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mapping[str, str], directory: Path) -> int:
+    from ciguard.approvals.admission import references
     from ciguard.forge.github_files import workflow_commands_stopped
     from ciguard.guard.session import plan, run_guarded
     from ciguard.identity.establish import IdentityMode
     from ciguard.sandbox.own_process import scrub_environment
 
-    planned = plan(environ, Path.cwd(), options.policy, IdentityMode(options.identity), options.base_ref)
+    approved = references(options.approved)
+    if approved is None:
+        raise UsageError(
+            "--approved takes the output awaiting of another session", "pass it on as it is, and nothing else"
+        )
+    mode = IdentityMode(options.identity)
+    planned = plan(environ, Path.cwd(), options.policy, mode, options.base_ref, approved)
     scrub_environment(planned.credential_variables)
     paint = _painter()
     _announce_keys(planned, environ, paint)
     with workflow_commands_stopped(environ):
         outcome = run_guarded(planned, argv, directory.absolute(), lambda notice: _announce(notice, paint))
         _publish(outcome, environ, paint)
+        if planned.policy.approval.environment:
+            _show_awaited(outcome, environ)
     if options.json:
         # The agent's own last line may have no end.
         print()
@@ -115,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="F",
         help="write the error to this new file, too, when it ends before there is a session",
+    )
+    parser.add_argument(
+        "--approved",
+        default="",
+        metavar="REFS",
+        help="what this job was let into the policy's approval.environment for: the output awaiting of another session",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON summary as the last line of standard output")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -164,6 +179,16 @@ def _publish(outcome: Outcome, environ: Mapping[str, str], paint: Painter) -> No
 
         add_summary(environ, render(session))
         set_outputs(environ, {name.replace("_", "-"): str(value) for name, value in _summary(outcome).items()})
+
+
+def _show_awaited(outcome: Outcome, environ: Mapping[str, str]) -> None:
+    """Show reviewers of an environment all of what waits for them."""
+    from ciguard.forge.github_files import add_summary
+    from ciguard.report.awaited import render
+    from ciguard.session.reading import open_session
+
+    if outcome.awaiting and environ.get("GITHUB_ACTIONS") == "true":
+        add_summary(environ, render(open_session(outcome.directory)))
 
 
 def _summary(outcome: Outcome) -> dict[str, str | int]:

@@ -61,20 +61,20 @@ class JobLog:
 
 
 class Approvals:
-    """Who is asked in a session, and what is to be brought to an end with it."""
+    """Who is asked in a session, and what is to be brought to an end with it.
+
+    ``where`` is where people decide on what they are asked, and ``then`` what they do there, for people.
+    """
 
     def __init__(self, approver: Approver) -> None:
         self.approver = approver
+        self.where = ""
+        self.then = ""
 
     @property
     def awaited(self) -> Sequence[str]:
         """References of the requests that people decide after the session."""
         return ()
-
-    @property
-    def where(self) -> str:
-        """Where people decide, for people."""
-        return ""
 
     async def close(self, outcome: str) -> None:
         """The session ended; ``outcome`` says how."""
@@ -100,16 +100,13 @@ class ForgeApprovals(Approvals):
         self._note = note
         self._recorder = recorder
         self._posted: Posted | None = None
+        self.where = place.name if place else ""
+        self.then = "answer there; the job then runs again"
 
     @property
     def awaited(self) -> Sequence[str]:
         """See Approvals."""
         return self._forge.awaited
-
-    @property
-    def where(self) -> str:
-        """See Approvals."""
-        return self._place.name if self._place else ""
 
     async def announce(self) -> None:
         """Write the note, before the agent starts: it also shows that the token may write there."""
@@ -160,13 +157,17 @@ async def open_approvals(
     job = plan.identity.job
     if job is None:
         return _nobody("this is no job of a forge")
-    if not plan.policy.approvers():
-        return _nobody("the policy names no approvers")
+    if environment := plan.policy.approval.environment:
+        from ciguard.guard.environment_approvals import through_environment
+
+        return await through_environment(plan, environment, session, recorder, masking)
     if job.forge is Forge.GITLAB and plan.policy.approval.mode == "resume":
         raise ApprovalUnavailable(
             "the policy says approval.mode: resume, and on GitLab a job that runs again cannot be told from a new one",
             "write mode: wait, or remove the line",
         )
+    if not plan.policy.approvers():
+        return _nobody("the policy names no approvers")
     desk = _desk(plan, job)
     if desk is None:
         return _nobody(f"the guard has no token for the forge; {TOKENS[job.forge]}")

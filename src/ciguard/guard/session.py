@@ -27,6 +27,7 @@ from ciguard.errors import (
     GuardFailure,
     IsolationUnavailable,
     SessionStopped,
+    UsageError,
 )
 from ciguard.forge import current_job
 from ciguard.forge.job import Forge, Job
@@ -98,6 +99,7 @@ class Plan:
     base: BaseCommit | None
     codeowners: str
     hook: Hook | None
+    approved: tuple[str, ...]
 
     @property
     def credential_variables(self) -> frozenset[str]:
@@ -154,15 +156,28 @@ class Outcome:
 
 
 def plan(
-    environ: Mapping[str, str], workspace: Path, policy_path: str, mode: IdentityMode, base_ref: str | None
+    environ: Mapping[str, str],
+    workspace: Path,
+    policy_path: str,
+    mode: IdentityMode,
+    base_ref: str | None,
+    approved: tuple[str, ...] = (),
 ) -> Plan:
-    """Check everything that a session needs; raises the :class:`CiguardError` that says what is missing."""
+    """Check everything that a session needs; raises the :class:`CiguardError` that says what is missing.
+
+    ``approved`` are the references of what this job was let into an environment for.
+    """
     from ciguard.identity.establish import admit, establish
 
     job = current_job(environ)
     admit(job, mode)
     source = source_for(job, workspace, base_ref)
     policy = load_policy(source, policy_path)
+    if approved and policy.approval.via != "environment":
+        raise UsageError(
+            "this job was given approvals, and the policy does not say approval.via: environment",
+            "remove the input approved, or correct the policy on the base branch",
+        )
     identity = establish(job, environ, policy.identity, mode)
     connections = {
         name: OpenConnection(name, declared, credential(f"the connection {name}", declared.credential.env, environ))
@@ -188,6 +203,7 @@ def plan(
         base,
         _codeowners(source, policy, identity.job),
         hook,
+        approved,
     )
 
 
@@ -429,7 +445,7 @@ async def _guard(
 def _awaited(approvals: Approvals) -> ApprovalAwaited:
     count = len(approvals.awaited)
     what = "1 operation waits" if count == 1 else f"{count} operations wait"
-    return ApprovalAwaited(f"{what} for approval on {approvals.where}", "answer there; the job then runs again")
+    return ApprovalAwaited(f"{what} for approval on {approvals.where}", approvals.then)
 
 
 def _disk_limit(plan: Plan, place: Place, over: Callable[[str], None]) -> AbstractAsyncContextManager[None]:

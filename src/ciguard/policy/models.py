@@ -273,6 +273,12 @@ class Approval(Section):
                 "write via: environment and environment: NAME, or neither",
                 at=("via",),
             )
+        if self.via == "environment" and self.mode == "resume":
+            raise refusal(
+                "mode: resume is about answers in comments, and an environment's reviewers give none",
+                "remove mode, or via and environment",
+                at=("mode",),
+            )
         return self
 
 

@@ -55,7 +55,7 @@ class ApprovalTexts:
 
     def parts(self) -> Sequence[str]:
         """Comments with all of the content, when it does not fit into the request's and fits into these."""
-        text = visible(_whole(self._asked.subject).text)
+        text = visible(whole(self._asked.subject).text)
         starts = range(0, len(text), PART)
         if len(text) <= MOST_SHOWN or len(starts) > MOST_PARTS:
             return []
@@ -75,7 +75,7 @@ class ApprovalTexts:
     def asking(self, ruling: Ruling, parts: Sequence[str]) -> str:
         """The request's comment, as ``ruling`` has it; ``parts`` are the addresses of the comments with all of it."""
         asked = self._asked
-        content = _whole(asked.subject)
+        content = whole(asked.subject)
         text = visible(content.text)
         return template("approval.md.jinja").render(
             state=type(ruling.outcome).__name__.lower(),
@@ -126,7 +126,7 @@ def session_note(note: Note) -> str:
     return template("session_note.md.jinja").render(note=note)
 
 
-def _whole(subject: Operation | Result) -> Content:
+def whole(subject: Operation | Result) -> Content:
     """All of what is held, also what a summary leaves out: a command's program and directory, for example."""
     body = dict(subject.body)
     content = content_of(subject.kind, body)
