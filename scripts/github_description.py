@@ -31,6 +31,8 @@ OPERATIONS = (
     ("get", f"{REPOSITORY}/actions/runs/{{run_id}}", 200),
     ("post", f"{REPOSITORY}/actions/runs/{{run_id}}/rerun-failed-jobs", 201),
     ("get", f"{REPOSITORY}/actions/runs/{{run_id}}/approvals", 200),
+    ("get", f"{REPOSITORY}/installation", 200),
+    ("post", "/app/installations/{installation_id}/access_tokens", 201),
 )
 """What the stand-in answers when all is well: method, path, status."""
 

@@ -70,7 +70,8 @@ class Running:
 
     def asking(self) -> list[Any]:
         """The comments that ask."""
-        return [comment for comment in self.forge.written_by(ACTIONS_BOT) if "What the agent wants" in comment.body]
+        bots = [comment for comment in self.forge.thread.values() if comment.author.type == "Bot"]
+        return [comment for comment in bots if "What the agent wants" in comment.body]
 
     async def ended(self) -> tuple[int, str]:
         """Exit status and error output."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from ciguard.testing.github_forge.state import ACTIONS_BOT
 from tests.integration.asking import running
 from tests.integration.guarded import until
 from tests.integration.receiver import Receiver
+from tests.unit.forge.test_github_app import APP, PEM
 
 
 async def test_an_approval_lets_it_go_on(tmp_path: Path) -> None:
@@ -79,6 +82,86 @@ async def test_what_is_long_can_be_read_whole_before_it_is_decided(tmp_path: Pat
         session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
         assert (await session.ended())[0] == 0
         assert session.heard[-1].startswith("deploy")
+
+
+PERMISSIONS = {"issues": "write", "pull_requests": "write", "members": "read"}
+AS_APP = {"CIGUARD_APP_ID": "61", "CIGUARD_APP_PRIVATE_KEY": PEM}
+
+
+async def test_an_app_makes_its_tokens_also_in_the_middle_of_a_hold(tmp_path: Path) -> None:
+    def prepare(forge: GitHubForge) -> None:
+        readonly(forge)
+        forge.install_app(replace(APP, permissions=PERMISSIONS))
+
+    async with running(tmp_path, prepare=prepare, environ=AS_APP) as session:
+        request = await session.request()
+        assert request.author.login == "guard[bot]"
+        assert session.forge.expire_tokens() == 1
+        session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+        status, errors = await session.ended()
+        assert (status, session.deployed) == (0, True)
+        assert session.forge.expire_tokens() == 1
+        record = b"".join(path.read_bytes() for path in (tmp_path / "session").rglob("*") if path.is_file())
+        assert not any(line in record.decode("latin-1") + errors for line in PEM.splitlines()[1:-1])
+        assert b"ghs_" not in record
+
+
+async def test_an_agent_does_not_see_the_key_of_the_app(tmp_path: Path) -> None:
+    look = (
+        "import glob, os\n"
+        "print(sorted(os.environ.items()))\n"
+        "for name in glob.glob('/proc/[0-9]*/environ'):\n"
+        "    try: print(open(name).read())\n"
+        "    except OSError: print('refused')\n"
+    )
+    agent = (sys.executable, "-c", look)
+    prepare = lambda forge: forge.install_app(replace(APP, permissions=PERMISSIONS))  # noqa: E731
+    async with running(tmp_path, prepare=prepare, environ=AS_APP, agent=agent) as session:
+        assert session.process.stdout
+        printed = (await session.process.stdout.read()).decode()
+        assert (await session.ended())[0] == 0
+        assert "ANTHROPIC_BASE_URL" in printed
+        assert "CIGUARD_APP" not in printed
+        assert PEM.splitlines()[1] not in printed
+
+
+@pytest.mark.parametrize(
+    ("environ", "permissions", "cause"),
+    [
+        (
+            AS_APP,
+            {"issues": "write", "pull_requests": "write"},
+            "lacks one of the permissions issues, pull_requests, members",
+        ),
+        ({**AS_APP, "CIGUARD_APP_ID": "62"}, PERMISSIONS, "does not accept the App's key"),
+        ({"CIGUARD_APP_ID": "61"}, PERMISSIONS, "CIGUARD_APP_PRIVATE_KEY is not set"),
+    ],
+)
+async def test_an_app_that_cannot_ask_is_found_before_the_agent_starts(
+    tmp_path: Path, environ: dict[str, str], permissions: Mapping[str, str], cause: str
+) -> None:
+    prepare = lambda forge: forge.install_app(replace(APP, permissions=permissions))  # noqa: E731
+    async with running(tmp_path, prepare=prepare, environ=environ) as session:
+        status, errors = await session.ended()
+        assert (status, cause in errors) == (75, True), errors
+        assert session.events("agent_started") == []
+
+
+async def test_a_token_that_ends_too_early_is_found_before_the_agent_starts(tmp_path: Path) -> None:
+    def expiring(forge: GitHubForge) -> None:
+        for token, rights in forge.tokens.items():
+            forge.tokens[token] = replace(rights, expires=forge.now() + timedelta(minutes=20), told=True)
+
+    async with running(tmp_path, prepare=expiring) as session:
+        status, errors = await session.ended()
+        assert status == 75
+        assert re.search(r"the guard's token ends at .* UTC, before people had approval.timeout \(30 min 0 s\)", errors)
+        assert session.events("agent_started") == []
+    (tmp_path / "second").mkdir()
+    async with running(tmp_path / "second", '{approvers: ["@bob"], timeout: 10m}', prepare=expiring) as session:
+        session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert session.deployed
 
 
 NOTIFY = "notify: {url: {env: HOOK}, secret: {env: HOOK_SECRET}}"

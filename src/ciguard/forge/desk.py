@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from ciguard.approvals.asking import Place
@@ -43,6 +43,9 @@ class Desk(Protocol):
 
     async def new_place(self, title: str, body: str, *, actor: str, self_approval: bool) -> Place:
         """A new issue to ask in."""
+
+    async def expires(self) -> datetime | None:
+        """When the guard's token ends, where the forge says so and there will be no other."""
 
     def close(self) -> None:
         """Ask nothing more."""

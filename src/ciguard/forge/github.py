@@ -35,9 +35,14 @@ PUBLIC_ISSUER = "https://token.actions.githubusercontent.com"
 TOKEN_VARIABLES = ("CIGUARD_GITHUB_TOKEN", "GITHUB_TOKEN")
 """Where the guard finds its token for the API; the first that is set counts."""
 
+APP_ID_VARIABLE = "CIGUARD_APP_ID"
+APP_KEY_VARIABLE = "CIGUARD_APP_PRIVATE_KEY"
+"""A GitHub App that the guard makes its tokens with itself; with these, the tokens above are not used."""
+
 CREDENTIAL_VARIABLES = frozenset(
     {
         *TOKEN_VARIABLES,
+        APP_KEY_VARIABLE,
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         "ACTIONS_ID_TOKEN_REQUEST_URL",
         "ACTIONS_RUNTIME_TOKEN",
@@ -49,6 +54,7 @@ CREDENTIAL_VARIABLES = frozenset(
 """Variables whose values let a process act as the job: secrets, masked wherever they appear."""
 
 WITHHELD_VARIABLES = CREDENTIAL_VARIABLES | {
+    APP_ID_VARIABLE,
     "ACTIONS_CACHE_URL",
     "ACTIONS_RESULTS_URL",
     "ACTIONS_RUNTIME_URL",

@@ -10,14 +10,17 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ciguard.forge.answer import Answer, answer_of
 from ciguard.forge.thread import ForgeTrouble, Freshness
 from ciguard.operation import Json
 
 if TYPE_CHECKING:
+    from github.Auth import Auth
     from github.Requester import Requester
 
 WORKERS = 4
@@ -32,20 +35,48 @@ WHOLE_TIMEOUT = 60.0
 SECONDARY_WAIT = 60.0
 """Seconds to wait at a secondary limit that does not say how long; GitHub asks for at least a minute."""
 
+PERSONAL = ("ghp_", "github_pat_")
+"""How personal access tokens begin. Those of jobs and Apps are made anew by the runner, or by the guard."""
+
 PAGE = 100
 MOST_PAGES = 50
 """A thread with more pages is trouble, never cut short in silence."""
 
 
-class GitHubApi:
-    """The API at ``url`` as whoever ``token`` stands for. Every method raises ForgeTrouble.
+class Tokens(Protocol):
+    """Where the token for the API comes from. Both methods are called from several threads."""
 
-    A requester of PyGithub serves one thread: it keeps the request that it is about in itself.
+    def current(self) -> str:
+        """The token to use now; may ask the forge for it first. Raises ForgeTrouble."""
+
+    def refused(self, token: str) -> None:
+        """GitHub does not accept ``token`` any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticToken:
+    """A token that was given, and is all that there is; see Tokens."""
+
+    token: str = field(repr=False)
+
+    def current(self) -> str:
+        """See Tokens."""
+        return self.token
+
+    def refused(self, token: str) -> None:
+        """There is no other."""
+
+
+class GitHubApi:
+    """The API at ``url`` as whoever ``tokens`` stand for. Every method raises ForgeTrouble.
+
+    ``expires`` is when GitHub said that a personal access token ends; None where it did not, and of other tokens.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, tokens: Tokens) -> None:
+        self.expires: datetime | None = None
         self._url = url.rstrip("/")
-        self._token = token
+        self._tokens = tokens
         self._pool = ThreadPoolExecutor(WORKERS, "github")
         self._local = threading.local()
         self._known: dict[str, Answer] = {}
@@ -103,45 +134,75 @@ class GitHubApi:
         if status == 304 and known:
             return known
         if not 200 <= status < 300:
-            raise _trouble(status, received, text)
+            raise trouble_of(status, received, text)
         return answer_of(text, "GitHub", more='rel="next"' in received.get("link", ""), etag=received.get("etag", ""))
 
     def _ask(self, verb: str, path: str, headers: dict[str, str], body: Json) -> tuple[int, dict[str, Any], str]:
-        import requests
-
-        requester = self._requester()
+        token = self._tokens.current()
+        requester = self._requester(token)
         url = requester.graphql_url if path == "graphql" else path
-        try:
-            return requester.requestJson(verb, url, headers=headers, input=body)
-        except requests.RequestException as error:
-            raise ForgeTrouble(f"GitHub cannot be reached: {type(error).__name__}") from None
-        except (RuntimeError, AssertionError):
-            # What PyGithub raises when an answer leads to another host or protocol.
-            raise ForgeTrouble("GitHub sent the request somewhere else") from None
+        status, received, text = ask(requester, verb, url, headers, body)
+        if status == 401:
+            self._tokens.refused(token)
+        if token.startswith(PERSONAL):
+            self.expires = _expiry(received) or self.expires
+        return status, received, text
 
-    def _requester(self) -> Requester:
-        from github import Auth, Github
+    def _requester(self, token: str) -> Requester:
+        from github import Auth
 
-        if not hasattr(self._local, "requester"):
-            client = Github(
-                auth=Auth.Token(self._token),
-                base_url=self._url,
-                user_agent="ciguard",
-                timeout=TIMEOUT,
-                retry=0,
-                seconds_between_requests=None,
-                seconds_between_writes=None,
-            )
-            self._local.requester = client.requester
+        if getattr(self._local, "token", None) != token:
+            self._local.requester = requester_at(self._url, Auth.Token(token))
+            self._local.token = token
         requester: Requester = self._local.requester
         return requester
+
+
+def requester_at(url: str, auth: Auth) -> Requester:
+    """A requester of PyGithub for the API at ``url``. It serves one thread: it keeps its request in itself."""
+    from github import Github
+
+    return Github(
+        auth=auth,
+        base_url=url,
+        user_agent="ciguard",
+        timeout=TIMEOUT,
+        retry=0,
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+    ).requester
+
+
+def ask(
+    requester: Requester, verb: str, url: str, headers: dict[str, str], body: Json
+) -> tuple[int, dict[str, Any], str]:
+    """Status, headers and text of the answer to one request, whatever they are. Raises ForgeTrouble without one."""
+    import requests
+
+    try:
+        return requester.requestJson(verb, url, headers=headers, input=body)
+    except requests.RequestException as error:
+        raise ForgeTrouble(f"GitHub cannot be reached: {type(error).__name__}") from None
+    except (RuntimeError, AssertionError):
+        # What PyGithub raises when an answer leads to another host or protocol.
+        raise ForgeTrouble("GitHub sent the request somewhere else") from None
+
+
+def _expiry(headers: Mapping[str, str]) -> datetime | None:
+    """When the token ends, as GitHub says of personal access tokens: ``2026-12-01 10:00:00 UTC``, or with an offset."""
+    given = headers.get("github-authentication-token-expiration", "").replace("UTC", "+0000")
+    try:
+        return datetime.strptime(given, "%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return None
 
 
 def _not_found(error: Any) -> bool:
     return isinstance(error, dict) and error.get("type") == "NOT_FOUND"
 
 
-def _trouble(status: int, headers: Mapping[str, str], text: str) -> ForgeTrouble:
+def trouble_of(status: int, headers: Mapping[str, str], text: str) -> ForgeTrouble:
+    """What an answer that is no success says."""
     wait = _wait(status, headers, text)
     match status:
         case 401:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from ciguard.approvals.asking import Place
@@ -12,7 +13,9 @@ from ciguard.approvals.waiting import Clock
 from ciguard.errors import ApprovalUnavailable
 from ciguard.forge.desk import ACTOR, AUTHOR, prepared, resolved
 from ciguard.forge.environment import URL
-from ciguard.forge.github_api import GitHubApi
+from ciguard.forge.github import APP_ID_VARIABLE, APP_KEY_VARIABLE, approval_token
+from ciguard.forge.github_api import GitHubApi, StaticToken
+from ciguard.forge.github_app import app_tokens
 from ciguard.forge.github_thread import GitHubThread, find_issue, find_users, open_issue, team_exists
 from ciguard.forge.job import Job
 
@@ -28,6 +31,22 @@ NEEDS = (
 
 def api_of(environ: Mapping[str, str], token: str) -> GitHubApi:
     """The API that the job's environment names; ApprovalUnavailable when that is no address to send a token to."""
+    return GitHubApi(_address(environ), StaticToken(token))
+
+
+def approval_api(environ: Mapping[str, str], repository: str, *, members: bool) -> GitHubApi | None:
+    """That API as whoever ``environ`` has a token or a key of; None when it has neither. An App goes first.
+
+    ``members`` says that teams are to be read. Raises ApprovalUnavailable, also when an App is not described whole.
+    """
+    if environ.get(APP_ID_VARIABLE) or environ.get(APP_KEY_VARIABLE):
+        url = _address(environ)
+        return GitHubApi(url, app_tokens(url, environ, repository, members=members))
+    token = approval_token(environ)
+    return api_of(environ, token) if token else None
+
+
+def _address(environ: Mapping[str, str]) -> str:
     url = environ.get("GITHUB_API_URL", "")
     parts = urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
@@ -36,7 +55,7 @@ def api_of(environ: Mapping[str, str], token: str) -> GitHubApi:
             "GITHUB_API_URL is not the https address of GitHub's API",
             "run ciguard in a step of a GitHub job, which sets it",
         )
-    return GitHubApi(url, token)
+    return url
 
 
 class GitHubDesk:
@@ -105,6 +124,10 @@ class GitHubDesk:
         return Place(
             GitHubThread(self._api, self._job.repository, number, pull=False), self._name(number), "", excluded
         )
+
+    async def expires(self) -> datetime | None:
+        """See Desk. What GitHub said with its last answer: it says so of personal access tokens."""
+        return self._api.expires
 
     def close(self) -> None:
         """See Desk."""

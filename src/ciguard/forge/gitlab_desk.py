@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
 from ciguard.approvals.asking import Place
@@ -18,6 +19,7 @@ from ciguard.forge.gitlab_thread import (
     GitLabThread,
     edits_query,
     find_author,
+    find_token,
     find_user,
     group_exists,
     open_issue,
@@ -113,6 +115,13 @@ class GitLabDesk:
             self._clock,
         )
         return Place(self._thread(number, "issues"), self._name("#", number), "", excluded)
+
+    async def expires(self) -> datetime | None:
+        """See Desk. GitLab tells it of access tokens, which end when that day begins (UTC)."""
+        token = await prepared(
+            lambda: find_token(self._api), "the guard's token cannot be looked at", NEEDS, self._clock
+        )
+        return datetime.combine(token.expires_at, time(), UTC) if token and token.expires_at else None
 
     def close(self) -> None:
         """See Desk."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -90,6 +90,13 @@ class _Edits(msgspec.Struct):
     body: str
     lastEditedAt: str | None  # noqa: N815 - GitLab's spelling
     author: _Author | None
+
+
+class AccessToken(msgspec.Struct):
+    """An access token as GitLab describes it; ``expires_at`` is the day at whose beginning, in UTC, it ends."""
+
+    scopes: list[str]
+    expires_at: date | None
 
 
 class GitLabThread:
@@ -262,6 +269,16 @@ async def find_user(api: GitLabApi, name: str) -> int | None:
 async def group_exists(api: GitLabApi, path: str) -> None:
     """Trouble when the token cannot read the group ``path``, such as ``acme/platform/dba``."""
     await api.get(f"/groups/{quote(path, safe='')}", {"with_projects": "false"})
+
+
+async def find_token(api: GitLabApi) -> AccessToken | None:
+    """The access token that is used; None for a token of another kind, of which GitLab says nothing."""
+    try:
+        return _read(await api.get("/personal_access_tokens/self"), AccessToken)
+    except ForgeTrouble as trouble:
+        if trouble.status not in (400, 403, 404):
+            raise
+        return None
 
 
 async def started_pipeline(api: GitLabApi, project: str, pipeline: str) -> int:

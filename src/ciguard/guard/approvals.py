@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from ciguard.report.approval_comment import Asker, Note
 
 TOKENS = {
-    Forge.GITHUB: "give the action its input github-token",
+    Forge.GITHUB: "give the action its input github-token, or app-id and app-private-key",
     Forge.GITLAB: "set the masked variable CIGUARD_GITLAB_TOKEN to a project access token",
 }
 """How the guard gets one."""
+
+_TEAM = re.compile(r"@[A-Za-z0-9-]+/")
 
 PATIENCE = timedelta(seconds=15)
 """How long trouble of the forge's may keep the session's note from being brought up to date at the end."""
@@ -178,15 +181,21 @@ def _desk(plan: Plan, job: Job) -> Desk | None:
     """The desk of the job's forge; None without a token for it."""
     match job.forge:
         case Forge.GITHUB:
-            from ciguard.forge import github, github_desk
+            from ciguard.forge import github_desk
 
-            token = github.approval_token(plan.environ)
-            return github_desk.GitHubDesk(github_desk.api_of(plan.environ, token), job, plan.environ) if token else None
+            api = github_desk.approval_api(plan.environ, job.repository, members=names_teams(plan))
+            return github_desk.GitHubDesk(api, job, plan.environ) if api else None
         case Forge.GITLAB:
             from ciguard.forge import gitlab, gitlab_desk
 
             token = gitlab.approval_token(plan.environ)
             return gitlab_desk.GitLabDesk(gitlab_desk.api_of(plan.environ, token), job, plan.environ) if token else None
+
+
+def names_teams(plan: Plan) -> bool:
+    """Whether the policy, or the file of owners that it goes by, names teams."""
+    names = plan.policy.approvers()
+    return _TEAM.search(plan.codeowners) is not None or any(_TEAM.match(name) for name in names)
 
 
 def _nobody(why: str) -> Approvals:
@@ -223,6 +232,8 @@ async def _on_forge(
                 "the job runs for no pull request or issue, where approval.mode: resume finds an answer again"
             )
         roster = await desk.roster(plan.policy.approvers(), plan.codeowners)
+        if policy.mode == "wait":
+            await _outlasts(desk, policy.timeout_seconds)
         head = place.head if place and place.head else job.sha
         asker = Asker(shlex.join(masking.text(word) for word in argv), session, job.run_url, head, job.actor)
         webhook = Webhook(plan.hook, asker, recorder, announce) if plan.hook else None
@@ -246,6 +257,22 @@ async def _on_forge(
         desk.close()
         raise
     return approvals
+
+
+async def _outlasts(desk: Desk, longest: int) -> None:
+    """Raises ApprovalUnavailable when the token ends before ``longest`` seconds from now."""
+    from datetime import UTC, datetime
+
+    from ciguard.approvals.metrics import duration
+    from ciguard.errors import ApprovalUnavailable
+
+    expires = await desk.expires()
+    if expires and expires < datetime.now(UTC) + timedelta(seconds=longest):
+        raise ApprovalUnavailable(
+            f"the guard's token ends at {expires:%Y-%m-%d %H:%M} UTC, before people had "
+            f"approval.timeout ({duration(1000 * longest)})",
+            "give the guard a token that lasts longer (on GitHub, an App makes its own), or shorten approval.timeout",
+        )
 
 
 class _Opening:

@@ -230,7 +230,7 @@ def test_what_identifies_the_job_is_a_credential(issuer: Issuer, tmp_path: Path)
 
 
 def test_what_could_change_later_steps_is_withheld_but_no_secret() -> None:
-    withheld = {*COMMAND_FILES, "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_URL"}
+    withheld = {*COMMAND_FILES, "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_URL", "CIGUARD_APP_ID"}
     assert withheld == github.WITHHELD_VARIABLES - github.CREDENTIAL_VARIABLES
 
 

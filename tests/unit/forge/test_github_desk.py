@@ -9,7 +9,7 @@ import pytest
 
 from ciguard.approvals.person import AtLeast, Person, Role, Team
 from ciguard.errors import ApprovalUnavailable
-from ciguard.forge.github_api import GitHubApi
+from ciguard.forge.github_api import GitHubApi, StaticToken
 from ciguard.forge.github_desk import GitHubDesk, api_of
 from ciguard.forge.job import ChangeRequest, Forge, Job
 from ciguard.testing.github_forge import GitHubForge
@@ -44,7 +44,7 @@ async def forge() -> AsyncIterator[GitHubForge]:
 
 @pytest.fixture
 async def api(forge: GitHubForge) -> AsyncIterator[GitHubApi]:
-    api = GitHubApi(forge.url, forge.issue_token("github-actions[bot]", reads_teams=True))
+    api = GitHubApi(forge.url, StaticToken(forge.issue_token("github-actions[bot]", reads_teams=True)))
     yield api
     api.close()
 

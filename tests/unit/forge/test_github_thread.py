@@ -12,7 +12,7 @@ from ciguard.approvals.person import Account, Person, Role, Team
 from ciguard.approvals.request import ApprovalRequest
 from ciguard.approvals.ruling import Comment, Expired, Released
 from ciguard.approvals.waiting import Question
-from ciguard.forge.github_api import PAGE, SECONDARY_WAIT, GitHubApi
+from ciguard.forge.github_api import PAGE, SECONDARY_WAIT, GitHubApi, StaticToken
 from ciguard.forge.github_thread import GitHubThread, role_of
 from ciguard.forge.thread import ForgeTrouble, Freshness, Posted, Reaction
 from ciguard.testing.github_forge import GitHubForge
@@ -34,7 +34,7 @@ async def forge() -> AsyncIterator[GitHubForge]:
 
 @pytest.fixture
 async def api(forge: GitHubForge) -> AsyncIterator[GitHubApi]:
-    api = GitHubApi(forge.url, forge.issue_token("github-actions[bot]", reads_teams=True))
+    api = GitHubApi(forge.url, StaticToken(forge.issue_token("github-actions[bot]", reads_teams=True)))
     yield api
     api.close()
 
@@ -140,7 +140,7 @@ class TestStanding:
         assert await thread.standing(Account(1, "nobody", human=True), []) is None
 
     async def test_a_token_that_may_not_read_teams_is_trouble(self, forge: GitHubForge) -> None:
-        api = GitHubApi(forge.url, forge.token)
+        api = GitHubApi(forge.url, StaticToken(forge.token))
         thread = GitHubThread(api, "acme/shop", 7, pull=True)
         with pytest.raises(ForgeTrouble, match="lacks a permission"):
             await thread.standing(account(forge, "bob"), ["acme/security"])
@@ -225,7 +225,7 @@ class TestTrouble:
         assert 98 <= trouble.value.wait <= 101
 
     async def test_a_wrong_token_is_told(self, forge: GitHubForge) -> None:
-        api = GitHubApi(forge.url, "wrong")
+        api = GitHubApi(forge.url, StaticToken("wrong"))
         with pytest.raises(ForgeTrouble, match="does not accept the token") as trouble:
             await api.get("/users/bob")
         assert trouble.value.status == 401

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,15 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ciguard.testing.github_forge import GitHubForge
+from ciguard.testing.github_forge.app import App
 
 DESCRIPTION = json.loads((Path(__file__).parent / "github_rest.json").read_text())
 HERE = "/repos/acme/shop"
 EDITS = (
     "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { id %s author { ... on User { databaseId } } } } }"
 )
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+APP = App("61", "guard", PUBLIC, 7007)
+
+
+def app_jwt(*, key: rsa.RSAPrivateKey = KEY, algorithm: str = "RS256", **changes: Any) -> str:
+    """What proves to be the App; ``changes`` are claims, times in seconds from now."""
+    now = int(time.time())
+    claims = {"iat": -60, "exp": 300, "iss": "61", **changes}
+    spelt = {name: value + now if isinstance(value, int) else value for name, value in claims.items()}
+    return jwt.encode({name: value for name, value in spelt.items() if value is not None}, key, algorithm)
 
 
 @pytest.fixture
@@ -110,6 +127,14 @@ REQUESTS = [
         f"{HERE}/actions/runs/4711/approvals",
         None,
     ),
+    ("GET", "/repos/{owner}/{repo}/installation", 200, f"{HERE}/installation", None),
+    (
+        "POST",
+        "/app/installations/{installation_id}/access_tokens",
+        201,
+        "/app/installations/7007/access_tokens",
+        {"repositories": ["shop"], "permissions": {"issues": "write"}},
+    ),
 ]
 
 
@@ -122,11 +147,66 @@ def test_answers_are_as_github_describes_them(
     forge.start_run(4711, head="c" * 40)
     forge.complete_run(4711)
     forge.review(4711, "bob", "agent-approved")
-    token = forge.issue_token("bob", reads_teams=True, actions="write")
-    answered, _, value = ask(forge, method, path.replace("ID", str(identifier)), body, token=token)
+    if "installation" in path:
+        forge.install_app(APP)
+        headers = {"authorization": f"Bearer {app_jwt()}"}
+    else:
+        token = forge.issue_token("bob", reads_teams=True, actions="write")
+        headers = {"authorization": f"token {token}"}
+    answered, _, value = ask(forge, method, path.replace("ID", str(identifier)), body, headers=headers)
     assert answered == status
     schema = {**DESCRIPTION["operations"][f"{method} {operation} {status}"], "components": DESCRIPTION["components"]}
     jsonschema.Draft202012Validator(schema).validate(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iss": "62"}, "Issuer"),
+        ({"exp": 601}, "too far in the future"),
+        ({"exp": -1}, "must be a numeric value in the future"),
+        ({"iat": 60}, "Issued at"),
+        ({"iat": None}, "could not be decoded"),
+    ],
+)
+def test_who_speaks_as_an_app_must_prove_it(forge: GitHubForge, changes: dict[str, Any], message: str) -> None:
+    forge.install_app(APP)
+    headers = {"authorization": f"Bearer {app_jwt(**changes)}"}
+    status, _, value = ask(forge, "GET", f"{HERE}/installation", headers=headers)
+    assert (status, message in value["message"]) == (401, True)
+
+
+def test_only_the_apps_own_key_and_only_rs256_count(forge: GitHubForge) -> None:
+    forge.install_app(APP)
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for token in (app_jwt(key=other), app_jwt(algorithm="PS256"), forge.token):
+        status, _, _ = ask(forge, "GET", f"{HERE}/installation", headers={"authorization": f"Bearer {token}"})
+        assert status == 401
+    status, _, _ = ask(forge, "GET", f"{HERE}/installation", headers={"authorization": f"token {app_jwt()}"})
+    assert status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"permissions": {"issues": "write", "pull_requests": "write"}}, 201),
+        ({"permissions": {"members": "read"}}, 422),
+        ({"permissions": {"issues": "admin"}}, 422),
+        ({"repositories": ["other"]}, 422),
+        ({"repository": ["shop"]}, 422),
+    ],
+)
+def test_a_token_may_do_at_most_what_the_installation_may(forge: GitHubForge, body: Any, status: int) -> None:
+    forge.install_app(APP)
+    headers = {"authorization": f"Bearer {app_jwt()}"}
+    answered, _, value = ask(forge, "POST", "/app/installations/7007/access_tokens", body, headers=headers)
+    assert answered == status
+    if status == 201:
+        token = value["token"]
+        assert ask(forge, "POST", f"{HERE}/issues/7/comments", {"body": "x"}, token=token)[0] == 201
+        assert forge.thread[max(forge.thread)].author.login == "guard[bot]"
+        assert forge.expire_tokens() == 1
+        assert ask(forge, "GET", f"{HERE}/issues/7", token=token)[0] == 401
 
 
 def test_every_described_operation_is_tested() -> None:

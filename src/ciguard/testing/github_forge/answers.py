@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from ciguard.operation import Json
+from ciguard.testing.github_forge.app import App
 from ciguard.testing.github_forge.state import Comment, Issue, Review, Run, State, User
 
 EPOCH = "2020-01-01T00:00:00Z"
@@ -215,6 +217,36 @@ class Answers:
         organisation, _, slug = name.partition("/")
         where = f"{self._url}/orgs/{organisation}/teams/{slug}/memberships/{login}"
         return {"url": where, "role": "member", "state": "active"}
+
+    def installation(self, app: App) -> dict[str, Json]:
+        """That an App is installed for the repository."""
+        where = f"{self._url}/app/installations/{app.installation}"
+        return {
+            "id": app.installation,
+            "account": self._owner(),
+            "access_tokens_url": f"{where}/access_tokens",
+            "repositories_url": f"{self._url}/installation/repositories",
+            "html_url": f"https://github.com/settings/installations/{app.installation}",
+            "app_id": 61,
+            "app_slug": app.slug,
+            "target_id": 410001,
+            "target_type": "Organization",
+            "repository_selection": "selected",
+            "permissions": dict(app.permissions),
+            "events": [],
+            "created_at": EPOCH,
+            "updated_at": EPOCH,
+            **_each("single_file_name suspended_by suspended_at", value=None),
+        }
+
+    def installation_token(self, token: str, expires: datetime, permissions: Mapping[str, str]) -> dict[str, Json]:
+        """A new token of an installation."""
+        return {
+            "token": token,
+            "expires_at": _time(expires),
+            "permissions": dict(permissions),
+            "repository_selection": "selected",
+        }
 
     def _common(self, issue: Issue) -> dict[str, Json]:
         return {

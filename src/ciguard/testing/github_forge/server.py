@@ -9,12 +9,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal, Self
 
 from ciguard.operation import Json
 from ciguard.testing.github_forge.answers import Answers
+from ciguard.testing.github_forge.app import LIFETIME, App, check_jwt, granted
 from ciguard.testing.github_forge.graphql import UnknownFieldError, answer
 from ciguard.testing.github_forge.state import ACTIONS_BOT, MOST_CHARACTERS, ROLES, Run, State, Token, User
 from ciguard.testing.loopback_forge import LoopbackForge, Refusal, Reply
@@ -43,6 +44,7 @@ class GitHubForge(State, LoopbackForge):
         LoopbackForge.__init__(self)
         self.token = f"ghs_{secrets.token_hex(18)}"
         self.tokens = {self.token: Token(self.user(ACTIONS_BOT))}
+        self.app: App | None = None
         self.limit = limit
         self.used = 0
         self.resets = int(time.time()) + 3600
@@ -54,11 +56,25 @@ class GitHubForge(State, LoopbackForge):
         writes: bool = True,
         reads_teams: bool = False,
         actions: Literal["none", "read", "write"] = "none",
+        expires: datetime | None = None,
     ) -> str:
-        """A further token that speaks for ``login``."""
+        """A further token that speaks for ``login``; one that ``expires`` says so."""
         token = f"ghp_{secrets.token_hex(18)}"
-        self.tokens[token] = Token(self.user(login), writes, reads_teams, actions)
+        told = expires is not None
+        self.tokens[token] = Token(self.user(login), writes, reads_teams, actions, expires, told)
         return token
+
+    def install_app(self, app: App) -> None:
+        """Install ``app`` for the repository; it writes as ``SLUG[bot]``."""
+        self.app = app
+        self.add_user(f"{app.slug}[bot]", role="write", kind="Bot")
+
+    def expire_tokens(self) -> int:
+        """End every installation's token now; returns how many there were."""
+        ended = [name for name, token in self.tokens.items() if token.expires and not token.told]
+        for name in ended:
+            del self.tokens[name]
+        return len(ended)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -96,13 +112,21 @@ class GitHubForge(State, LoopbackForge):
             if not headers.get("user-agent"):
                 raise Refusal(403, "Request forbidden by administrative rules: a User-Agent is needed")
             scheme, _, given = headers.get("authorization", "").partition(" ")
+            value = json.loads(body) if body else None
+            for pattern, serve_app in self._app_routes():
+                if found := re.fullmatch(pattern, f"{method} {path}"):
+                    if scheme.lower() != "bearer":
+                        raise Refusal(401, "A JSON web token could not be decoded")
+                    return serve_app(check_jwt(self.app, given, self.now()), value, *found.groups())
             token = self.tokens.get(given) if scheme.lower() in ("token", "bearer") else None
-            if token is None:
+            if token is None or (token.expires and token.expires <= self.now()):
                 raise Refusal(401, "Bad credentials")
             if self.used >= self.limit:
                 raise Refusal(403, "API rate limit exceeded for installation.")
-            value = json.loads(body) if body else None
-            return self._routed(_Request(method, path, query, value, token))
+            status, extra, answered = self._routed(_Request(method, path, query, value, token))
+            if token.expires and token.told:
+                extra["github-authentication-token-expiration"] = token.expires.strftime("%Y-%m-%d %H:%M:%S UTC")
+            return status, extra, answered
         except Refusal as refusal:
             status, message = refusal.status, str(refusal)
         except json.JSONDecodeError:
@@ -139,6 +163,27 @@ class GitHubForge(State, LoopbackForge):
             ("GET", rf"{here}/actions/runs/(\d+)/approvals", self._list_reviews),
             ("POST", r"/graphql", self._graphql),
         ]
+
+    def _app_routes(self) -> list[tuple[str, Callable[..., tuple[int, dict[str, str], Json]]]]:
+        return [
+            (rf"GET {re.escape(f'/repos/{self.repository}')}/installation", self._get_installation),
+            (r"POST /app/installations/(\d+)/access_tokens", self._make_token),
+        ]
+
+    def _get_installation(self, app: App, _body: Any) -> tuple[int, dict[str, str], Json]:
+        if not app.installed:
+            raise Refusal(404, "Not Found")
+        return 200, {}, self._answers.installation(app)
+
+    def _make_token(self, app: App, body: Any, installation: str) -> tuple[int, dict[str, str], Json]:
+        if int(installation) != app.installation or not app.installed:
+            raise Refusal(404, "Not Found")
+        permissions = granted(app, body, self.repository.partition("/")[2])
+        name = f"ghs_{secrets.token_hex(18)}"
+        writes = all(permissions.get(what) == "write" for what in ("issues", "pull_requests"))
+        expires = self.now() + timedelta(seconds=LIFETIME)
+        self.tokens[name] = Token(self.user(f"{app.slug}[bot]"), writes, "members" in permissions, expires=expires)
+        return 201, {}, self._answers.installation_token(name, expires, permissions)
 
     def _list_comments(self, request: _Request, number: str) -> tuple[int, dict[str, str], Json]:
         self._issue(number)

@@ -74,12 +74,18 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Whom a token speaks for, and what it may do besides reading; ``actions`` is what it may do with runs."""
+    """Whom a token speaks for, what it may do besides reading, and when it ends.
+
+    ``actions`` is what it may do with runs; ``told`` says that answers tell its end, as GitHub does of personal access
+    tokens.
+    """
 
     user: User
     writes: bool = True
     reads_teams: bool = False
     actions: Literal["none", "read", "write"] = "none"
+    expires: datetime | None = None
+    told: bool = False
 
 
 class State:

@@ -65,10 +65,10 @@ class GitLabForge(State, LoopbackForge):
         """What a job has as ``CI_API_V4_URL``."""
         return f"{self.url}/api/v4"
 
-    def issue_token(self, username: str, *, writes: bool = True, reads_groups: bool = True) -> str:
-        """A further token that speaks for ``username``."""
+    def issue_token(self, username: str, *, writes: bool = True, reads_groups: bool = True, expires: str = "") -> str:
+        """A further token that speaks for ``username``, until the day ``expires`` begins."""
         token = f"glpat-{secrets.token_hex(10)}"
-        self.tokens[token] = Token(self.user(username), writes, reads_groups)
+        self.tokens[token] = Token(self.user(username), writes, reads_groups, expires)
         return token
 
     def _served(
@@ -113,10 +113,26 @@ class GitLabForge(State, LoopbackForge):
             ("GET", rf"{here}/pipelines/(\d+)", self._get_pipeline),
             ("GET", r"/api/v4/groups/([^/]+)", self._get_group),
             ("GET", r"/api/v4/groups/([^/]+)/members/(\d+)", self._get_group_member),
+            ("GET", r"/api/v4/personal_access_tokens/self", self._get_token),
             ("GET", r"/api/v4/users", self._find_users),
             ("GET", r"/api/v4/users/(\d+)", self._get_user),
             ("POST", r"/api/graphql", self._graphql),
         ]
+
+    def _get_token(self, request: _Request) -> Served:
+        token = request.token
+        described: dict[str, Json] = {
+            "id": 71,
+            "name": "ciguard",
+            "revoked": False,
+            "created_at": "2026-01-02T00:00:00.000Z",
+            "scopes": ["api"] if token.writes else ["read_api"],
+            "user_id": token.user.id,
+            "last_used_at": None,
+            "active": True,
+            "expires_at": token.expires or None,
+        }
+        return 200, {}, described
 
     def _list_notes(self, request: _Request, kind: str, iid: str) -> Served:
         self._subject(kind, iid)

@@ -58,11 +58,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Whom a token speaks for, and what it may do besides reading the project."""
+    """Whom a token speaks for, what it may do besides reading the project, and the day at whose beginning it ends."""
 
     user: User
     writes: bool = True
     reads_groups: bool = True
+    expires: str = ""
 
 
 class State:
