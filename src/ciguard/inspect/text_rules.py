@@ -35,6 +35,10 @@ class Pattern(Protocol):
         """The first match at ``pos`` or later."""
         ...
 
+    def fullmatch(self, text: bytes) -> _Match | None:
+        """A match of the whole text."""
+        ...
+
 
 class PatternError(Exception):
     """A regular expression cannot be used; ``cause`` and ``remedy`` are for the author of the policy."""

@@ -9,9 +9,8 @@ from ciguard.inspect.shell import git, kubernetes
 from ciguard.inspect.shell.command import Command, Script
 from ciguard.inspect.shell.effects import Effects, all_effects
 from ciguard.inspect.shell.git import GitUse
-from ciguard.inspect.shell.invocation import invocation
 from ciguard.inspect.shell.kubernetes import UNKNOWN, ClusterUse
-from ciguard.inspect.shell.paths import Target
+from ciguard.inspect.shell.paths import Globs, Target
 from ciguard.operation import Operation, OperationKind, Result
 from ciguard.policy import globs
 from ciguard.policy.rules import CommandMatcher, FilesMatcher, GitMatcher, KubernetesMatcher, Rule
@@ -30,11 +29,13 @@ class Commands:
         touched: Sequence[tuple[str, Effects]] = (),
         push: GitUse | None = None,
         request: ClusterUse | None = None,
+        named: Globs | None = None,
     ) -> None:
         self.scripts = scripts
         self._touched = touched
         self._push = push
         self._request = request
+        self._named = named
 
     @cached_property
     def all(self) -> list[Command]:
@@ -43,8 +44,9 @@ class Commands:
 
     @cached_property
     def effects(self) -> list[tuple[str, Effects]]:
-        """What is done to files, and by what."""
-        return [*self._touched, *(effect for script in self.scripts for effect in all_effects(script))]
+        """What is done to files, and by what; only of files that a rule names, where these are known."""
+        found = [*self._touched, *(effect for script in self.scripts for effect in all_effects(script))]
+        return found if self._named is None else [(line, _named(done, self._named)) for line, done in found]
 
     @cached_property
     def git_uses(self) -> list[tuple[str, GitUse]]:
@@ -63,8 +65,8 @@ class Commands:
         return [(shown(command), use) for command, use in uses if use is not None]
 
 
-def commands_of(subject: Operation | Result) -> Commands:
-    """What ``subject`` could do; nothing when it is a result."""
+def commands_of(subject: Operation | Result, named: Globs | None = None) -> Commands:
+    """What ``subject`` could do; nothing when it is a result. ``named`` are the files that rules name."""
     if not isinstance(subject, Operation):
         return Commands()
     match subject.kind:
@@ -75,7 +77,7 @@ def commands_of(subject: Operation | Result) -> Commands:
             verb, resource, namespace = (str(subject.body.get(key, "")) for key in ("verb", "resource", "namespace"))
             return Commands(request=kubernetes.of_request(verb, resource, namespace))
         case _:
-            return Commands(scripts_of(subject), touched=touched_by(subject))
+            return Commands(scripts_of(subject), touched=touched_by(subject), named=named)
 
 
 def evidence(rule: Rule, commands: Commands) -> list[str]:
@@ -103,8 +105,7 @@ def _command(matcher: CommandMatcher, commands: Commands) -> str:
         for trait in matcher.traits:
             if trait in script.traits:
                 return f"the script has the trait {trait}"
-    patterns = [invocation(pattern) for pattern in matcher.run]
-    return next((shown(item) for item in commands.all if any(pattern.matches(item) for pattern in patterns)), "")
+    return next((shown(item) for item in commands.all if matcher.invocations.match(item)), "")
 
 
 def _files(matcher: FilesMatcher, commands: Commands) -> str:
@@ -137,6 +138,11 @@ def _kubernetes(matcher: KubernetesMatcher, commands: Commands) -> str:
         ):
             return line
     return ""
+
+
+def _named(done: Effects, globs: Globs) -> Effects:
+    reads, writes, deletes = (tuple(filter(globs.have, paths)) for paths in (done.reads, done.writes, done.deletes))
+    return Effects(reads, writes, deletes)
 
 
 def _first_within(wanted: Sequence[str], touched: Sequence[Target]) -> Target | None:

@@ -58,7 +58,7 @@ class Evaluator:
             text = f"The policy declares no connection {subject.connection!r}; it declares: {declared}."
             return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
         watch = self._rules[subject.connection].get(subject.kind)
-        matched = watch.matched(Subject(subject)) if watch is not None else []
+        matched = watch.matched(subject) if watch is not None else []
         decision = concluded(matched, self._policy.approval) if matched else ALLOWED
         if isinstance(subject, Operation) and (reason := self._fixed(subject)) is not None:
             return Decision(Action.BLOCK, decision.risk, (*decision.reasons, reason))

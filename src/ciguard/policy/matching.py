@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ciguard.inspect.sql_statement import Statement
@@ -16,6 +15,7 @@ from ciguard.policy.sql_matching import sql_matches
 from ciguard.policy.tools import GROUPS
 
 if TYPE_CHECKING:
+    from ciguard.inspect.shell.paths import Globs
     from ciguard.policy.command_matching import Commands
 
 _ENVELOPE = frozenset(
@@ -46,8 +46,10 @@ _ARGUMENT_KINDS = frozenset({OperationKind.TOOL_CALL, OperationKind.COMMAND})
 class Subject:
     """An operation or result with the texts that rules look at, each made once however many rules there are."""
 
-    def __init__(self, subject: Operation | Result) -> None:
+    def __init__(self, subject: Operation | Result, named: Globs | None = None) -> None:
+        """``named`` are the files that the rules name; any may be where it is None."""
         self._subject = subject
+        self._named = named
 
     @property
     def tool(self) -> str | None:
@@ -80,7 +82,7 @@ class Subject:
         """What the scripts, commands and file tools in the body could do."""
         from ciguard.policy.command_matching import commands_of
 
-        return commands_of(self._subject)
+        return commands_of(self._subject, self._named)
 
     @cached_property
     def statements(self) -> frozenset[Statement]:
@@ -112,6 +114,9 @@ class Matcher:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.text = None if rule.text is None else TextRule(rule.text.regex, rule.text.keywords)
+        self._looks_at_commands = any(
+            matcher is not None for matcher in (rule.command, rule.files, rule.git, rule.kubernetes)
+        )
 
     def matches(self, subject: Subject) -> bool:
         """Whether every matcher of the rule matches; the cheapest is asked first."""
@@ -144,12 +149,39 @@ class Matcher:
 
     def _evidence(self, subject: Subject) -> list[str]:
         """What each matcher of commands that the rule has found; empty where it found nothing."""
-        rule = self.rule
-        if rule.command is None and rule.files is None and rule.git is None and rule.kubernetes is None:
+        if not self._looks_at_commands:
             return []
         from ciguard.policy.command_matching import evidence
 
-        return evidence(rule, subject.commands)
+        return evidence(self.rule, subject.commands)
+
+
+class Gate:
+    """A pattern that matches wherever any of several rules does. Short texts in which it found nothing are remembered.
+
+    ``pattern`` is None where it would be too large; then nothing is ruled out.
+    """
+
+    MOST, LONGEST = 4096, 256
+
+    def __init__(self, pattern: Pattern | None) -> None:
+        self._pattern = pattern
+        self._silent: set[bytes] = set()
+
+    def opens(self, texts: Sequence[bytes]) -> bool:
+        """Whether a rule may match one of ``texts``."""
+        return self._pattern is None or any(self._found(self._pattern, text) for text in texts)
+
+    def _found(self, pattern: Pattern, text: bytes) -> bool:
+        if text in self._silent:
+            return False
+        if pattern.search(text):
+            return True
+        if len(text) <= self.LONGEST:
+            if len(self._silent) >= self.MOST:
+                self._silent.clear()
+            self._silent.add(text)
+        return False
 
 
 class Watch:
@@ -158,31 +190,33 @@ class Watch:
     def __init__(self, matchers: Sequence[Matcher]) -> None:
         self.matchers = tuple(matchers)
 
-    def matched(self, subject: Subject) -> list[Rule]:
+    def matched(self, subject: Operation | Result) -> list[Rule]:
         """The rules that match, in policy order."""
-        asked = [
-            matcher
-            for gate, matchers in self._gates
-            if gate is None or any(gate.search(text) for text in subject.encoded)
-            for matcher in matchers
-        ]
-        return [matcher.rule for matcher in asked if matcher.matches(subject)]
+        looked_at = Subject(subject, self._named)
+        shut = {matcher for gate, behind in self._gates if not gate.opens(looked_at.encoded) for matcher in behind}
+        return [matcher.rule for matcher in self.matchers if matcher not in shut and matcher.matches(looked_at)]
 
     @cached_property
-    def _gates(self) -> list[tuple[Pattern | None, Sequence[Matcher]]]:
-        """The rules in policy order, those together that one pass over a text can rule out."""
-        gates: list[tuple[Pattern | None, Sequence[Matcher]]] = []
-        for has_text, together in groupby(self.matchers, lambda matcher: matcher.text is not None):
-            group = tuple(together)
-            gates += _gated(group) if has_text else [(None, group)]
-        return gates
+    def _gates(self) -> list[tuple[Gate, Sequence[Matcher]]]:
+        """The rules that look into texts, those together that one pass over a text can rule out."""
+        return _gated([matcher for matcher in self.matchers if matcher.text is not None])
+
+    @cached_property
+    def _named(self) -> Globs:
+        """The files that any rule names."""
+        from ciguard.inspect.shell.paths import Globs
+
+        files = [matcher.rule.files for matcher in self.matchers if matcher.rule.files is not None]
+        return Globs([glob for one in files for glob in (*one.reads, *one.writes, *one.deletes)])
 
 
-def _gated(matchers: Sequence[Matcher]) -> list[tuple[Pattern | None, Sequence[Matcher]]]:
+def _gated(matchers: Sequence[Matcher]) -> list[tuple[Gate, Sequence[Matcher]]]:
     """Rules that look into texts, in as few parts as the size of a pattern allows."""
-    gate = any_of([matcher.text for matcher in matchers if matcher.text is not None])
-    if gate is not None or len(matchers) == 1:
-        return [(gate, matchers)]
+    if not matchers:
+        return []
+    pattern = any_of([matcher.text for matcher in matchers if matcher.text is not None])
+    if pattern is not None or len(matchers) == 1:
+        return [(Gate(pattern), matchers)]
     half = len(matchers) // 2
     return [*_gated(matchers[:half]), *_gated(matchers[half:])]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +25,9 @@ from ciguard.policy.shapes import (
     ToolGlob,
     refusal,
 )
+
+if TYPE_CHECKING:
+    from ciguard.inspect.shell.invocation import Invocations
 
 
 class Section(BaseModel):
@@ -128,6 +132,13 @@ class CommandMatcher(Section):
         "(unknown-code) or a program (unknown-program) that cannot be told beforehand, cannot be read (unreadable) or "
         "is more than is followed (too-large).",
     )
+
+    @cached_property
+    def invocations(self) -> Invocations:
+        """What ``run`` says, ready to match."""
+        from ciguard.inspect.shell.invocation import Invocations
+
+        return Invocations(self.run)
 
     @model_validator(mode="after")
     def _not_empty(self) -> CommandMatcher:

@@ -167,5 +167,8 @@ def test_one_pass_over_all_rules_finds_what_they_find_one_by_one(
         )
     ]
     matchers = [Matcher(rule) for rule in rules]
-    subject = Subject(Operation(OperationKind.PROMPT, {"texts": list(texts)}))
-    assert Watch(matchers).matched(subject) == [matcher.rule for matcher in matchers if matcher.matches(subject)]
+    operation = Operation(OperationKind.PROMPT, {"texts": list(texts)})
+    subject = Subject(operation)
+    watch = Watch(matchers)
+    for _ in range(2):
+        assert watch.matched(operation) == [matcher.rule for matcher in matchers if matcher.matches(subject)]

@@ -16,9 +16,10 @@ from ciguard.policy.egress import EGRESS
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.examples import Outcome, Trial, subject_of, tried
 from ciguard.policy.loading import Examples, load_policy, load_with_examples
-from ciguard.policy.matching import Subject
+from ciguard.policy.matching import Matcher, Subject, Watch
 from ciguard.policy.models import Policy
 from ciguard.policy.rules import ActionWord, Rule, Section
+from ciguard.policy.shapes import KINDS
 from scripts.policy_files import DOCS, documentation, keys_reference
 from tests.unit.policy.sources import Texts
 
@@ -214,3 +215,20 @@ class TestDocumentation:
         assert f"ok: .ciguard.yml: {len(policy.rules)} rules, 1 connection, 0 examples; sha256:" in self.TEXT
         count = len(own_trials("ciguard:standard"))
         assert f"ciguard:standard: {count} examples: {count} passed" in self.TEXT
+
+
+def test_rules_asked_at_once_say_what_they_say_one_by_one() -> None:
+    """What is remembered and ruled out for all rules together changes no decision."""
+    matchers: dict[str, list[Matcher]] = {}
+    for rule in preset("ciguard:strict").rules:
+        for kind in rule.on:
+            matchers.setdefault(kind, []).append(Matcher(rule))
+    watches = {kind: Watch(matchers.get(kind, [])) for kind in KINDS}
+    matched = 0
+    for example in [example for document in documents() for _, example in document.examples]:
+        subject = subject_of(example.operation, "")
+        expected = [one.rule.id for one in matchers.get(subject.kind, []) if one.matches(Subject(subject))]
+        for _ in range(2):
+            assert [rule.id for rule in watches[subject.kind].matched(subject)] == expected
+        matched += len(expected)
+    assert matched > 100

@@ -27,6 +27,11 @@ class Invocation:
         """Whether ``command`` is such an invocation; more words and options than the pattern has are no matter."""
         return self._matches_program(command) and self._has_options(command) and self._has_words(command)
 
+    @property
+    def anywhere(self) -> re.Pattern[str] | None:
+        """The one word that the pattern asks for behind any others, where it asks for nothing else."""
+        return self.words[1] if len(self.words) == 2 and self.words[0] is None and not self.options else None
+
     def _matches_program(self, command: Command) -> bool:
         name = command.program
         if name:
@@ -50,7 +55,7 @@ class Invocation:
         places = {0}
         behind_option = False
         for word in command.arguments:
-            if word.text.startswith("-") and word.text != "-":
+            if _is_dashed(word):
                 behind_option = "=" not in word.text and word.text != "--"
                 continue
             places = _stepped(self.words, places, word, skips=behind_option)
@@ -58,6 +63,48 @@ class Invocation:
             if not places:
                 return False
         return any(all(part is None for part in self.words[place:]) for place in places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    """The patterns that name a program: those that ask for one word anywhere, as one, and the others."""
+
+    anywhere: re.Pattern[str] | None
+    others: tuple[Invocation, ...]
+
+
+class Invocations:
+    """Several patterns, asked at once: only those are that name the command's program."""
+
+    MOST = 1024
+    """How many programs are remembered."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._all = tuple(map(invocation, patterns))
+        self._by_program: dict[str, _Naming] = {}
+
+    def match(self, command: Command) -> bool:
+        """Whether any of them matches ``command``."""
+        name = command.program
+        if not name:
+            return any(one.matches(command) for one in self._all)
+        naming = self._naming(name)
+        return (
+            naming.anywhere is not None
+            and any(naming.anywhere.fullmatch(word.text) for word in command.arguments if not _is_dashed(word))
+        ) or any(one.matches(command) for one in naming.others)
+
+    def _naming(self, program: str) -> _Naming:
+        found = self._by_program.get(program)
+        if found is None:
+            if len(self._by_program) >= self.MOST:
+                self._by_program.clear()
+            possible = [one for one in self._all if one.program.fullmatch(program)]
+            words = [one.anywhere.pattern for one in possible if one.anywhere is not None]
+            anywhere = re.compile("|".join(words), re.DOTALL) if words else None
+            found = _Naming(anywhere, tuple(one for one in possible if one.anywhere is None))
+            self._by_program[program] = found
+        return found
 
 
 @lru_cache(maxsize=4096)
@@ -76,6 +123,11 @@ def invocation(pattern: str) -> Invocation:
 def _glob(text: str) -> re.Pattern[str]:
     choices = (".*".join(map(re.escape, re.split(r"\*+", choice))) for choice in text.split("|"))
     return re.compile("|".join(choices), re.DOTALL)
+
+
+def _is_dashed(word: Word) -> bool:
+    """Whether it is an option, or several."""
+    return word.text.startswith("-") and word.text != "-"
 
 
 def _fits(program: re.Pattern[str], shell_pattern: str) -> bool:

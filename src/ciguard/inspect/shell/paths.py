@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from ciguard.inspect.shell.command import Word
+from ciguard.inspect.text_rules import UNION_MEMORY, Pattern
 
 WORKSPACE = re.compile(r"/(?:home/[^/]+/work/([^/]+)/\1|__w/([^/]+)/\2|builds/[^/]+/[^/]+|github/workspace)(?=/|\Z)")
 """Where forges check the repository out (GitHub's runner and its containers, GitLab's runner)."""
@@ -44,6 +46,38 @@ class Target:
         return any(
             _overlaps(glob, way, pattern=self.pattern) or (self.below and _is_below(glob, way)) for way in self.ways
         )
+
+
+class Globs:
+    """Several globs, asked at once."""
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        self._globs = tuple(dict.fromkeys(globs))
+
+    def have(self, path: Target) -> bool:
+        """Whether ``path`` is :meth:`~Target.within` any of them."""
+        if path.pattern or path.below or self._union is None:
+            return any(path.within(glob) for glob in self._globs)
+        return any(self._union.fullmatch(way.encode("utf-8", "surrogatepass")) for way in path.ways)
+
+    @cached_property
+    def _union(self) -> Pattern | None:
+        """What matches a path that any of the globs does, in bytes; None without globs or when it is too large."""
+        if not self._globs:
+            return None
+        import re2
+
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        options.dot_nl = True
+        options.log_errors = False
+        options.max_mem = UNION_MEMORY
+        regexes = (_regex(glob).encode("utf-8", "surrogatepass").decode("latin-1") for glob in self._globs)
+        try:
+            union: Pattern = re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode("latin-1"), options)
+        except re2.error:
+            return None
+        return union
 
 
 def target(word: Word, directory: str | None, *, below: bool = False) -> Target:
@@ -105,9 +139,13 @@ def _ends_agree(glob: str, path: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(glob: str) -> re.Pattern[str]:
+    return re.compile(_regex(glob), re.DOTALL)
+
+
+def _regex(glob: str) -> str:
     regex = ".*".join(map(re.escape, re.split(r"\*+", glob)))
     anywhere = "" if glob.startswith(("/", "~")) or glob == "." else "(?:.*/)?"
-    return re.compile(anywhere + regex, re.DOTALL)
+    return anywhere + regex
 
 
 _ANY, _NAME, _CHARACTER = "any", "name", "character"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciguard.inspect.shell.analysis import analyse
-from ciguard.inspect.shell.invocation import invocation
+from ciguard.inspect.shell.command import Command, Word
+from ciguard.inspect.shell.invocation import Invocations, invocation
 
 
 def matches(pattern: str, line: str) -> bool:
@@ -65,3 +68,39 @@ def test_patterns(pattern: str, line: str, expected: bool) -> None:
 def test_a_script_without_commands() -> None:
     (command,) = analyse("> x").commands
     assert not invocation("x").matches(command)
+
+
+PATTERNS = [
+    "*",
+    "* ** *secret*",
+    "* ** b",
+    "* **",
+    "a",
+    "a|b c",
+    "a ** c",
+    "a* -x",
+    "b --y=z",
+    "* ** c -x",
+    "* ** ** c",
+]
+WORDS = st.builds(
+    Word,
+    st.sampled_from(["a", "b", "c", "-x", "--y=z", "--y", "z", "-", "--", "x-secret", "/bin/a", "$X", "a*", "", "?"]),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(st.lists(st.sampled_from(PATTERNS), max_size=5), st.lists(WORDS, max_size=5))
+def test_patterns_asked_at_once_say_what_they_say_one_by_one(patterns: list[str], words: list[Word]) -> None:
+    command, invocations = Command(tuple(words)), Invocations(patterns)
+    for _ in range(2):
+        assert invocations.match(command) == any(invocation(pattern).matches(command) for pattern in patterns)
+
+
+def test_many_programs_are_not_kept_for_ever() -> None:
+    invocations = Invocations(["a", "* ** secret"])
+    for number in range(3 * Invocations.MOST):
+        assert not invocations.match(Command((Word(f"program{number}"),)))
+    assert invocations.match(Command((Word("a"),)))
+    assert len(invocations._by_program) <= Invocations.MOST
