@@ -64,7 +64,7 @@ def expressions(pattern: str, kind: str, literals: Collection[str]) -> tuple[byt
     words = telling(literals)
     if words:
         return tuple(literal_expression(word) for word in sorted(words))
-    return (_beginning(parse(pattern, kind)),)
+    return (_beginning(parse(pattern, kind))[0],)
 
 
 def telling(literals: Collection[str]) -> frozenset[str]:
@@ -75,11 +75,11 @@ def telling(literals: Collection[str]) -> frozenset[str]:
 
 def farthest(pattern: Node, literals: Collection[str]) -> int:
     """Characters after the beginning of a match within which a candidate ends."""
-    words = telling(literals)
-    if not words:
-        return widths(pattern)[1]
     items = _flat(pattern)
-    sure = next(count for count in range(1, len(items) + 1) if holds_one_of(Sequence(items[:count]), words))
+    if words := telling(literals):
+        sure = next(count for count in range(1, len(items) + 1) if holds_one_of(Sequence(items[:count]), words))
+    else:
+        sure = _beginning(pattern)[1]
     return sum(widths(item)[1] for item in items[:sure])
 
 
@@ -157,10 +157,11 @@ def _spellings(node: Node) -> set[str]:
             return _spellings(item)
 
 
-def _beginning(pattern: Node) -> bytes:
+def _beginning(pattern: Node) -> tuple[bytes, int]:
+    """An expression for how ``pattern`` begins, and how many of its items that is at the most."""
     items = _flat(pattern)
     expression = b""
-    asked = 0
+    asked = place = 0
     for place, item in enumerate(items):
         least, most = widths(item)
         if not least and not expression:
@@ -175,7 +176,7 @@ def _beginning(pattern: Node) -> bytes:
         asked += least
         if is_last:
             break
-    return expression
+    return expression, place + 1
 
 
 def _flat(node: Node) -> tuple[Node, ...]:
