@@ -1,4 +1,4 @@
-"""Prompts to measure with: code as agents send it, never the same line twice."""
+"""Prompts to measure with: code as agents send it, in JSON without white space, and never the same line twice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _code(size: int) -> str:
 def _asked(messages: list[dict[str, str]], **fields: object) -> bytes:
     system = "You are a coding agent. Answer in one sentence."
     body = {"model": "claude-sonnet-4-6", "max_tokens": 1024, "system": system, "messages": messages, **fields}
-    return json.dumps(body).encode()
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def new_prompts(size: int, **fields: object) -> Callable[[], bytes]:

@@ -14,8 +14,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn
 
@@ -57,10 +57,22 @@ class Part(msgspec.Struct, frozen=True, dict=True):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A request body: its exact bytes, and its parts in order; the items of the list under ``listed`` come apart."""
+    """A request body: its exact bytes, and its parts in order; the items of the list under ``listed`` come apart.
+
+    ``values`` are those of its parts that had to be parsed to tell the parts apart, by their places.
+    """
 
     raw: bytes
     parts: tuple[Part, ...]
+    values: Mapping[int, Json] = field(default_factory=dict, compare=False, repr=False)
+
+    def read(self, place: int) -> Json:
+        """The parsed value of the part at ``place``. Raises :class:`WireError` like :func:`parse`."""
+        if place not in self.values:
+            return parse(self.parts[place].raw)
+        value = self.values[place]
+        _refuse_depth(value)
+        return value
 
     def value(self, label: str) -> Json:
         """The parsed top-level value under ``label``, or None when there is none; not for the listed key."""
@@ -82,6 +94,39 @@ def split(raw: bytes, listed: str) -> Document:
 
     Raises :class:`WireError` when the body is not one JSON object in UTF-8, or has a duplicate top-level name.
     """
+    return _split_plain(raw, listed) or _split_raw(raw, listed)
+
+
+def _split_plain(raw: bytes, listed: str) -> Document | None:
+    """A body that is the same when it is written again, so that no name is there twice; None for others.
+
+    That is what most agents send, and it is read only once.
+    """
+    try:
+        fields = _decode(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError, WireError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    parts: list[Part] = []
+    values: list[Json] = []
+    written: list[bytes] = []
+    for label, value in fields.items():
+        if label == listed and isinstance(value, list) and value:
+            items = [_encode(item) for item in value]
+            parts += [Part(label, item, item=True) for item in items]
+            values += value
+            written.append(_encode(label) + b":[" + b",".join(items) + b"]")
+        else:
+            parts.append(Part(label, _encode(value)))
+            values.append(value)
+            written.append(_encode(label) + b":" + parts[-1].raw)
+    if b"{" + b",".join(written) + b"}" != raw:
+        return None
+    return Document(raw, tuple(parts), dict(enumerate(values)))
+
+
+def _split_raw(raw: bytes, listed: str) -> Document:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ciguard.codecs.document import BEFORE_VALUE, Document, Part, split
 
@@ -52,6 +52,7 @@ class Rereader:
             read = _read(raw, document)
         else:
             document = read.document
+            read = replace(read, document=Document(raw, document.parts))
         if read is not None and len(raw) <= LONGEST_KEPT:
             if earlier is not None and items >= len(earlier.ends) - 2:
                 self._kept.remove(earlier)  # the same conversation, which goes on
@@ -78,7 +79,8 @@ class Rereader:
         old, new = best.document.parts, rest.parts
         parts = (*old[: best.before + most], *new[best.before :])
         ends = _ends(raw, between.end(), [part.raw for part in new[best.before :] if part.item])
-        return _Read(Document(raw, parts), best.begin, (*best.ends[:most], *ends), best.before)
+        values = {place + most: value for place, value in rest.values.items() if place >= best.before}
+        return _Read(Document(raw, parts, values), best.begin, (*best.ends[:most], *ends), best.before)
 
 
 def _read(raw: bytes, document: Document) -> _Read | None:
@@ -88,7 +90,9 @@ def _read(raw: bytes, document: Document) -> _Read | None:
         return None
     before = next(place for place, part in enumerate(document.parts) if part.item)
     begin = _list_begin(raw, document.parts[:before])
-    return None if begin is None else _Read(document, begin, tuple(_ends(raw, begin, items)), before)
+    return (
+        None if begin is None else _Read(Document(raw, document.parts), begin, tuple(_ends(raw, begin, items)), before)
+    )
 
 
 def _list_begin(raw: bytes, before: tuple[Part, ...]) -> int | None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from ciguard.codecs.answer import list_of, masked_value, named_texts, object_of, with_names_masked
 from ciguard.codecs.codec import Codec, Saying, SayingKind
-from ciguard.codecs.document import Document, Part, PartKey, dump, parse
+from ciguard.codecs.document import Document, Part, PartKey, dump
 from ciguard.codecs.signed import restore, signed_texts
 from ciguard.decision import Action
 from ciguard.guard.judge import Held, Judge, Judgement
@@ -134,8 +134,8 @@ class Intake:
         known = self._parts[connection, type(codec).__name__]
         while True:
             self._masker.remember()
-            fresh = {part.key: part for part in document.parts if part.key not in known}
-            new = self._nameless(codec, [self._read(codec, part) for part in fresh.values()])
+            fresh = {part.key: place for place, part in enumerate(document.parts) if part.key not in known}
+            new = self._nameless(codec, [self._read(codec, document, place) for place in fresh.values()])
             asking = self._asked_of_others(new, connection)
             if asking is None:
                 break
@@ -169,8 +169,8 @@ class Intake:
         )
         return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
 
-    def _read(self, codec: Codec, part: Part) -> _New:
-        value = parse(part.raw)
+    def _read(self, codec: Codec, document: Document, place: int) -> _New:
+        part, value = document.parts[place], document.read(place)
         masked, kinds = masked_value(value, self._masker)
         return _New(part, value, masked, kinds, _sayings(codec, part, masked))
 

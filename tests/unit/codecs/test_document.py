@@ -51,6 +51,9 @@ def test_a_body_comes_apart_and_together(
     for part in document.parts:
         assert part.raw in raw
         assert part.item or document.value(part.label) == body[part.label]
+    assert [repr(document.read(place)) for place in range(len(document.parts))] == [
+        repr(parse(part.raw)) for part in document.parts
+    ]
     joined = join(document.parts)
     assert parse(joined) == body
     again = split(joined, "messages")
@@ -180,6 +183,7 @@ TOKENS += [
 @example('{"a": "\\u0022\\u0022\\u0022\\u0022", "b": 1, "b": 1}')
 @example('{"a" :"x","a":1}')
 @example('[{"a": 1}, {"a": "\\""}]')
+@example('{"a": 1, "a": 1, "b": [1e2, 1e2, 1e2]}')  # as long as what is written again
 def test_what_is_read_fast_is_read_alike(text: str) -> None:
     assert _outcome(parse, text) == _outcome(parse, text.encode()) == _outcome(document._parse_strictly, text)
 
@@ -235,3 +239,20 @@ def test_rewrite_changes_strings_and_keys_and_nothing_else() -> None:
     value: Json = {"ab": ["ab", 1, {"x": None}], "y": "z"}
     assert rewrite(value, lambda text: text.replace("ab", "c")) == {"c": ["c", 1, {"x": None}], "y": "z"}
     assert rewrite(value, lambda text: text) is value
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_part_that_is_nested_too_deeply_cannot_be_read(space: str) -> None:
+    deep = "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)
+    document = split(f'{{"messages":{space}[{deep}]}}'.encode(), "messages")
+    with pytest.raises(WireError):
+        document.read(0)
+
+
+def test_a_body_as_most_agents_write_it_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    body: Json = {"model": "m", "messages": [{"role": "user", "content": 'é\n"x"'}], "n": 1.5}
+    raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    monkeypatch.setattr(document, "_split_raw", None)
+    monkeypatch.setattr(document, "parse", None)
+    read = split(raw, "messages")
+    assert [read.read(place) for place in range(3)] == ["m", {"role": "user", "content": 'é\n"x"'}, 1.5]

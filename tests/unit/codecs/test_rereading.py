@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ciguard.codecs import rereading
-from ciguard.codecs.document import Document, split
+from ciguard.codecs.document import Document, parse, split
 from ciguard.codecs.error import WireError
 from ciguard.codecs.rereading import Rereader
+from ciguard.operation import Json
 
 
 def outcome(read: Callable[[], Document]) -> tuple[object, ...]:
@@ -19,7 +21,17 @@ def outcome(read: Callable[[], Document]) -> tuple[object, ...]:
         document = read()
     except WireError:
         return ("refused",)
+    values = [value_of(partial(document.read, place)) for place in range(len(document.parts))]
+    assert values == [value_of(partial(parse, part.raw)) for part in document.parts]
     return document.raw, [(part.label, part.raw, part.item) for part in document.parts]
+
+
+def value_of(read: Callable[[], Json]) -> str:
+    """The value that is read, with the types of its numbers and the order of its names."""
+    try:
+        return repr(read())
+    except WireError:
+        return "refused"
 
 
 def alike(rereader: Rereader, raw: bytes) -> None:
@@ -27,7 +39,11 @@ def alike(rereader: Rereader, raw: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-20, 200) | st.text('a"\\{}[],: \ud83d', max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-20, 200)
+    | st.sampled_from([-0.0, 1e22, 2**70])
+    | st.text('a"\\{}[],: \ud83d', max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "messages", "b"]), inner, max_size=3)
     ),
@@ -45,8 +61,11 @@ def bodies(draw: st.DrawFn) -> list[bytes]:
     made = []
     for _ in range(draw(st.integers(1, 5))):
         space = draw(SPACES)
-        text = json.dumps({**before, "messages": items, **after}, ensure_ascii=draw(st.booleans()))
-        made.append(text.replace(", ", f",{space}").encode("utf-8", "surrogatepass"))
+        separators = draw(st.sampled_from([(",", ":"), (f",{space}", ": ")]))
+        text = json.dumps(
+            {**before, "messages": items, **after}, ensure_ascii=draw(st.booleans()), separators=separators
+        )
+        made.append(text.encode("utf-8", "surrogatepass"))
         match draw(st.integers(0, 5)):
             case 0 | 1 | 2:
                 items = [*items, draw(JSON)]
