@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ciguard.testing.gitlab_forge.state import GUARD_BOT, Note
 from ciguard.testing.gitlab_job import MergeRequest
-from tests.e2e.gitlab.runner import COMPONENT, PROJECT, VERSION, Finished, Runner, Running
+from tests.e2e.gitlab.runner import COMPONENT, JOB, PROJECT, VERSION, Finished, Runner, Running
 from tests.e2e.repository import Repository
 
 KEY = "sk-ant-upstream-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -37,7 +37,7 @@ class Stage:
 
     ``inputs`` are the component's; ``variables`` the project's own, the credential and the posting token among them;
     the job gets none ``without``. ``allow`` is the entry of the policy that allows jobs, and ``more`` its last lines.
-    ``prefix`` starts the runner.
+    ``prefix`` starts the runner. With the ``component`` guard the job is the project's own, and extends the hidden one.
     """
 
     runner: Runner
@@ -48,6 +48,7 @@ class Stage:
     more: str = ""
     without: set[str] = field(default_factory=set)
     prefix: Sequence[str] = ()
+    component: Literal["agent", "guard"] = "agent"
     jobs: list[Running] = field(default_factory=list)
 
     def policy(self, upstream: str = NOWHERE, type_: str = "anthropic") -> str:
@@ -57,11 +58,16 @@ class Stage:
         return told + self.more
 
     def pipeline(self, script: Sequence[str]) -> str:
-        """The project's ``.gitlab-ci.yml``, whose job runs ``script`` through the component. JSON is YAML."""
-        inputs = {"python": str(self.runner.python()), **self.inputs, "script": script}
-        return json.dumps(
-            {"include": [{"component": f"$CI_SERVER_FQDN/{COMPONENT}/agent@{VERSION}", "inputs": inputs}]}
-        )
+        """The project's ``.gitlab-ci.yml``, whose job has ``script`` and the component. JSON is YAML."""
+        inputs = {"python": str(self.runner.python()), **self.inputs}
+        own: dict[str, Any] = {}
+        match self.component:
+            case "agent":
+                inputs["script"] = script
+            case "guard":
+                own[JOB] = {"extends": ".ciguard", "script": script}
+        included = {"component": f"$CI_SERVER_FQDN/{COMPONENT}/{self.component}@{VERSION}", "inputs": inputs}
+        return json.dumps({"include": [included], **own})
 
     async def propose(self, policy: str, script: Sequence[str], *, fork: str = "") -> Running:
         """Merge request 7 changes a file; its pipeline runs with what main says."""
