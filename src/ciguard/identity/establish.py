@@ -3,10 +3,10 @@
 The order of the checks, which the code repeats by number:
 
 1. Outside of a job only ``none`` is possible; inside of one it is refused.
-2. A change request from a fork is refused before anything is asked for.
-3. The policy must allow somebody.
+2. On GitHub a pull request from a fork is refused before anything is asked for: it gets no identity.
+3. The policy must allow somebody; for a fork's change, by an entry that names both projects.
 4. The token is had and verified.
-5. The token must speak of this job, and not of a fork that borrows it.
+5. The token must speak of this job, and say like the job's variables whether the change comes from a fork.
 6. The policy must allow the token's claims.
 """
 
@@ -25,7 +25,7 @@ from ciguard.errors import IdentityRefused
 from ciguard.forge import github, gitlab
 from ciguard.forge.job import Forge, Job
 from ciguard.identity.issuer import trusted_issuer, verify_with_issuer
-from ciguard.identity.match import Layers, closest, explain
+from ciguard.identity.match import Entry, Layers, closest, explain
 from ciguard.identity.token import Claims
 
 
@@ -93,9 +93,12 @@ FORK_REMEDY = (
     "let the workflow skip this step for forks"
 )
 
+PROJECTS = (("project_path", "project_id"), ("job_project_path", "job_project_id"))
+"""The claims of GitLab that name the project that a change comes from, and those that name where its pipeline runs."""
+
 
 def admit(job: Job | None, mode: IdentityMode) -> None:
-    """Raise IdentityRefused when no policy could help: ``mode`` does not fit the place, or the change is a fork's.
+    """Raise IdentityRefused when no policy could help: ``mode`` does not fit the place, or a fork gets no identity.
 
     A session calls this before it reads the policy, because reading may fetch the base branch.
     """
@@ -111,12 +114,22 @@ def admit(job: Job | None, mode: IdentityMode) -> None:
             "outside of CI, run with `--identity none`; the session is then marked as unverified",
         )
     # 2.
-    if job is not None and job.change is not None and job.change.from_fork:
-        raise IdentityRefused(
-            f"{CHANGE_NAMES[job.forge]}{job.change.number} comes from a fork: "
-            "changes from forks get no identity and no credentials",
-            FORK_REMEDY,
-        )
+    if job is not None and job.forge is Forge.GITHUB and _from_fork(job):
+        raise _of_fork(job)
+
+
+def _from_fork(job: Job) -> bool:
+    return job.change is not None and job.change.from_fork
+
+
+def _change(job: Job) -> str:
+    return f"{CHANGE_NAMES[job.forge]}{job.change.number}" if job.change else ""
+
+
+def _of_fork(job: Job) -> IdentityRefused:
+    return IdentityRefused(
+        f"{_change(job)} comes from a fork: changes from forks get no identity and no credentials", FORK_REMEDY
+    )
 
 
 def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolicy, mode: IdentityMode) -> Identity:
@@ -131,6 +144,11 @@ def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolic
             "the policy has no identity.allow, so it allows no job",
             "add an entry to the policy. For this job:\n" + entry_for(job, environ),
         )
+    layers = policy.allow_layers
+    if _from_fork(job):
+        layers = [_naming_both(layer) for layer in layers]
+        if not all(map(any, layers)):
+            raise _of_unnamed_fork(job)
     # 4.
     token = _token(job.forge, environ, policy.audience)
     issuer = trusted_issuer(token, job.forge, policy.issuers)
@@ -138,7 +156,9 @@ def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolic
     # 5.
     check_job(claims, job)
     # 6.
-    mismatch = closest(claims, policy.allow_layers)
+    mismatch = closest(claims, layers)
+    if mismatch is not None and _from_fork(job):
+        raise _of_unnamed_fork(job)
     if mismatch is not None:
         raise IdentityRefused(
             f"the policy's identity.allow does not allow this job; {explain(claims, mismatch)}",
@@ -147,6 +167,22 @@ def establish(job: Job | None, environ: Mapping[str, str], policy: IdentityPolic
         )
     digest = hashlib.sha256(token.encode()).hexdigest()
     return Identity(verified=True, issuer=issuer, claims=claims, token_digest=f"sha256:{digest}", job=job)
+
+
+def _naming_both(layer: Sequence[Entry]) -> list[Entry]:
+    """The layer without the claims of entries that do not say, without ``*``, both projects of a fork's change."""
+    return [
+        entry if all(any("*" not in "".join(entry.get(name, "*")) for name in names) for names in PROJECTS) else {}
+        for entry in layer
+    ]
+
+
+def _of_unnamed_fork(job: Job) -> IdentityRefused:
+    return IdentityRefused(
+        f"{_change(job)} comes from a fork, and identity.allow has no entry for it that names both projects",
+        f"{FORK_REMEDY}. To trust a fork with this job's credentials, name it in the policy on the base branch:\n"
+        f"identity:\n  allow:\n    - {{project_path: THE/FORK, job_project_path: {json.dumps(job.repository[:200])}}}",
+    )
 
 
 def signing_token(identity: Identity, environ: Mapping[str, str]) -> Callable[[str], str] | None:
@@ -184,13 +220,21 @@ def _of_same_job(token: str, audience: str, issuer: str, job: Job) -> str:
 
 
 def check_job(claims: Claims, job: Job) -> None:
-    """Raise IdentityRefused unless ``claims`` speak of ``job``: another run's token, or a fork's, proves nothing."""
-    # In the pipeline of a fork's merge request project_* is the fork and job_project_* is where the job runs.
-    if job.forge is Forge.GITLAB and claims.get("job_project_id", claims.get("project_id")) != claims.get("project_id"):
-        raise IdentityRefused(
-            "the identity token is for a fork's change: its project_id and job_project_id differ", FORK_REMEDY
-        )
-    for claim, field in JOB_CLAIMS[job.forge].items():
+    """Raise IdentityRefused unless ``claims`` speak of ``job``: another run's token proves nothing, nor does one that
+    says something else than the job of whether the change comes from a fork."""
+    expectations = dict(JOB_CLAIMS[job.forge])
+    if job.forge is Forge.GITLAB:
+        # In the pipeline of a fork's merge request project_* is the fork and job_project_* is where the job runs.
+        borrowed = claims.get("job_project_id", claims.get("project_id")) != claims.get("project_id")
+        if borrowed and not _from_fork(job):
+            raise IdentityRefused(
+                "the identity token is for a fork's change: its project_id and job_project_id differ", FORK_REMEDY
+            )
+        if _from_fork(job) and not borrowed:
+            raise _of_fork(job)
+        if borrowed:
+            expectations["job_project_path"] = expectations.pop("project_path")
+    for claim, field in expectations.items():
         expected = getattr(job, field)
         if claims.get(claim) != expected:
             raise IdentityRefused(

@@ -14,7 +14,7 @@ from ciguard.forge import current_job
 from ciguard.forge.job import Job
 from ciguard.identity import fetch
 from ciguard.identity.establish import UNVERIFIED, IdentityMode, admit, check_job, entry_for, establish
-from ciguard.identity.match import Layers
+from ciguard.identity.match import Entry, Layers
 from ciguard.operation import Json
 from ciguard.policy.models import Identity as IdentitySection
 from ciguard.testing.github_job import PullRequest, github_job
@@ -249,10 +249,74 @@ def test_a_review_has_no_base_branch_in_its_token(issuer: Issuer, tmp_path: Path
 
 
 def test_a_token_for_a_forks_change_is_refused(issuer: Issuer) -> None:
-    """Whatever the variables say: in the pipeline of a fork's merge request the two project ids differ."""
+    """Where the variables say that there is no fork: in the pipeline of a fork's merge request the two ids differ."""
     stand_in = gitlab_job(issuer, claims={"project_id": "820002"})
     error = refusal_of(job_in(stand_in.environ), stand_in.environ, Allowing([issuer.url]), IdentityMode.AUTO)
     assert "project_id and job_project_id differ" in error.cause
+
+
+FORK = MergeRequest(fork="mallory/shop")
+BOTH = {"project_path": ["mallory/shop"], "job_project_path": ["acme/platform/shop"]}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [BOTH, {"project_id": ["820002"], "job_project_id": ["820001"]}, {**BOTH, "pipeline_source": ["merge_*"]}],
+)
+def test_a_fork_that_the_policy_names_with_the_target_is_established(issuer: Issuer, entry: Entry) -> None:
+    stand_in = gitlab_job(issuer, merge_request=FORK)
+    policy = Allowing([issuer.url], allow_layers=[[{"project_path": ["acme/platform/shop"]}, entry]])
+    identity = establish(job_in(stand_in.environ), stand_in.environ, policy, IdentityMode.AUTO)
+    assert identity.claims["project_path"] == "mallory/shop"
+
+
+NAMES_NOT_BOTH: list[list[list[Entry]]] = [
+    [[{"project_path": ["mallory/shop"]}]],
+    [[{"job_project_path": ["acme/platform/shop"]}]],
+    [[{"pipeline_source": ["merge_request_event"]}]],
+    [[{**BOTH, "project_path": ["*/shop"]}]],
+    [[{**BOTH, "project_path": ["mallory/shop", "*"]}]],
+    [[{**BOTH, "job_project_path": ["acme/*"]}]],
+    [[BOTH], [{"project_path": ["mallory/shop"]}]],
+    [[BOTH], []],
+]
+NAMES_OTHERS: list[list[list[Entry]]] = [
+    [[{**BOTH, "project_path": ["acme/platform/shop"]}]],
+    [[{**BOTH, "job_project_path": ["acme/other"]}]],
+    [[{**BOTH, "user_login": ["bob"]}]],
+    [[BOTH], [{**BOTH, "user_login": ["bob"]}]],
+]
+
+
+@pytest.mark.parametrize("layers", NAMES_NOT_BOTH + NAMES_OTHERS)
+def test_a_fork_is_refused_otherwise(issuer: Issuer, layers: Layers) -> None:
+    stand_in = gitlab_job(issuer, merge_request=FORK)
+    policy = Allowing([issuer.url], allow_layers=layers)
+    error = refusal_of(job_in(stand_in.environ), stand_in.environ, policy, IdentityMode.AUTO)
+    assert "merge request !7 comes from a fork, and identity.allow" in error.cause
+    assert '{project_path: THE/FORK, job_project_path: "acme/platform/shop"}' in error.remedy
+    if layers in NAMES_NOT_BOTH:
+        assert issuer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"project_id": "820001"}, "changes from forks get no identity"),
+        ({"job_project_id": "820002"}, "changes from forks get no identity"),
+        ({"job_project_id": None}, "changes from forks get no identity"),
+        ({"job_project_path": "acme/other"}, "its job_project_path is 'acme/other'"),
+        ({"job_project_path": None}, "its job_project_path is ''"),
+        ({"sha": "d" * 40}, "its sha is"),
+    ],
+)
+def test_a_named_forks_token_must_be_for_this_job(issuer: Issuer, claims: dict[str, Json], said: str) -> None:
+    """A pipeline in the fork itself, which has the fork's own policy, among them."""
+    stand_in = gitlab_job(issuer, merge_request=FORK, claims=claims)
+    everything = {name: ["mallory/shop", "acme/platform/shop", "acme/other"] for name in BOTH}
+    policy = Allowing([issuer.url], allow_layers=[[everything]])
+    error = refusal_of(job_in(stand_in.environ), stand_in.environ, policy, IdentityMode.AUTO)
+    assert said in error.cause
 
 
 def test_an_older_gitlab_has_one_project_in_its_token(issuer: Issuer) -> None:
