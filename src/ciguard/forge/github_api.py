@@ -35,8 +35,9 @@ WHOLE_TIMEOUT = 60.0
 SECONDARY_WAIT = 60.0
 """Seconds to wait at a secondary limit that does not say how long; GitHub asks for at least a minute."""
 
-PERSONAL = ("ghp_", "github_pat_")
-"""How personal access tokens begin. Those of jobs and Apps are made anew by the runner, or by the guard."""
+CLASSIC = "ghp_"
+PERSONAL = (CLASSIC, "github_pat_")
+"""How personal access tokens begin, the classic ones and all. A job's own lasts with the job, an App's is renewed."""
 
 PAGE = 100
 MOST_PAGES = 50
@@ -70,13 +71,15 @@ class StaticToken:
 class GitHubApi:
     """The API at ``url`` as whoever ``tokens`` stand for. Every method raises ForgeTrouble.
 
-    ``expires`` is when GitHub said that a personal access token ends; None where it did not, and of other tokens.
+    ``scopes`` are those of a classic personal access token, None before any answer and of other tokens. ``expires`` is
+    when GitHub said that a personal access token ends, None where it did not and of other tokens.
     """
 
     def __init__(self, url: str, tokens: Tokens) -> None:
         self.expires: datetime | None = None
+        self.scopes: frozenset[str] | None = None
         self._url = url.rstrip("/")
-        self._tokens = tokens
+        self.tokens = tokens
         self._pool = ThreadPoolExecutor(WORKERS, "github")
         self._local = threading.local()
         self._known: dict[str, Answer] = {}
@@ -138,12 +141,14 @@ class GitHubApi:
         return answer_of(text, "GitHub", more='rel="next"' in received.get("link", ""), etag=received.get("etag", ""))
 
     def _ask(self, verb: str, path: str, headers: dict[str, str], body: Json) -> tuple[int, dict[str, Any], str]:
-        token = self._tokens.current()
+        token = self.tokens.current()
         requester = self._requester(token)
         url = requester.graphql_url if path == "graphql" else path
         status, received, text = ask(requester, verb, url, headers, body)
         if status == 401:
-            self._tokens.refused(token)
+            self.tokens.refused(token)
+        if token.startswith(CLASSIC):
+            self.scopes = frozenset(scope.strip() for scope in received.get("x-oauth-scopes", "").split(",")) - {""}
         if token.startswith(PERSONAL):
             self.expires = _expiry(received) or self.expires
         return status, received, text

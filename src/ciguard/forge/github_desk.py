@@ -58,6 +58,26 @@ def _address(environ: Mapping[str, str]) -> str:
     return url
 
 
+async def elector(api: GitHubApi, name: str, clock: Clock) -> Elector:
+    """Whom ``name`` stands for, such as ``@alice`` or ``@acme/dba``; ApprovalUnavailable when the token sees nobody."""
+    login = name.removeprefix("@")
+    if "/" in login:
+        await prepared(
+            lambda: team_exists(api, login),
+            f"the policy names the team {name}, which the guard's token cannot read",
+            "give the action a github-token that may read the organisation's members, or name people or a role",
+            clock,
+        )
+        return Team(login)
+    ids = await prepared(
+        lambda: find_users(api, [login]),
+        f"the policy names {name}, whom GitHub does not find",
+        "correct the name in the policy",
+        clock,
+    )
+    return Person(login, ids[login])
+
+
 class GitHubDesk:
     """What a session needs to ask on GitHub, as ``job`` has it."""
 
@@ -73,25 +93,7 @@ class GitHubDesk:
 
     async def roster(self, names: Iterable[str], codeowners: str) -> Roster:
         """See Desk."""
-        return await resolved(names, codeowners, self._elector)
-
-    async def _elector(self, name: str) -> Elector:
-        login = name.removeprefix("@")
-        if "/" in login:
-            await prepared(
-                lambda: team_exists(self._api, login),
-                f"the policy names the team {name}, which the guard's token cannot read",
-                "give the action a github-token that may read the organisation's members, or name people or a role",
-                self._clock,
-            )
-            return Team(login)
-        ids = await prepared(
-            lambda: find_users(self._api, [login]),
-            f"the policy names {name}, whom GitHub does not find",
-            "correct the name in the policy",
-            self._clock,
-        )
-        return Person(login, ids[login])
+        return await resolved(names, codeowners, lambda name: elector(self._api, name, self._clock))
 
     async def place(self, *, actor: str, self_approval: bool) -> Place | None:
         """See Desk. It is the pull request or issue that the job runs for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, time
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from ciguard.approvals.asking import Place
@@ -48,6 +48,22 @@ def api_of(environ: Mapping[str, str], token: str) -> GitLabApi:
     return GitLabApi(url.removesuffix(SUFFIX), token)
 
 
+async def elector(api: GitLabApi, name: str, clock: Clock) -> Elector:
+    """Whom ``name`` stands for, such as ``@alice`` or ``@acme/dba``; ApprovalUnavailable when the token sees nobody."""
+    path = name.removeprefix("@")
+    if "/" not in path:
+        user = await prepared(lambda: find_user(api, path), f"the policy names {name}, whom GitLab hides", NEEDS, clock)
+        if user is not None:
+            return Person(path, user)
+    await prepared(
+        lambda: group_exists(api, path),
+        f"the policy names {name}, and the guard's token sees no user or group of that name",
+        "correct the name, or give the guard a token that may read the group, or name people or a role",
+        clock,
+    )
+    return Team(path)
+
+
 class GitLabDesk:
     """What a session needs to ask on GitLab, as ``job`` has it."""
 
@@ -69,23 +85,7 @@ class GitLabDesk:
                 "the policy asks the owners of paths, and CODEOWNERS on the base branch has sections",
                 "name the people or groups in the policy: owners by section are not read yet",
             )
-        return await resolved(asked, codeowners, self._account)
-
-    async def _account(self, name: str) -> Elector:
-        path = name.removeprefix("@")
-        if "/" not in path:
-            user = await prepared(
-                lambda: find_user(self._api, path), f"the policy names {name}, whom GitLab hides", NEEDS, self._clock
-            )
-            if user is not None:
-                return Person(path, user)
-        await prepared(
-            lambda: group_exists(self._api, path),
-            f"the policy names {name}, and the guard's token sees no user or group of that name",
-            "correct the name, or give the guard a token that may read the group, or name people or a role",
-            self._clock,
-        )
-        return Team(path)
+        return await resolved(asked, codeowners, lambda name: elector(self._api, name, self._clock))
 
     async def place(self, *, actor: str, self_approval: bool) -> Place | None:
         """See Desk. It is the merge request that the job runs for."""
@@ -121,7 +121,7 @@ class GitLabDesk:
         token = await prepared(
             lambda: find_token(self._api), "the guard's token cannot be looked at", NEEDS, self._clock
         )
-        return datetime.combine(token.expires_at, time(), UTC) if token and token.expires_at else None
+        return token.expires if token else None
 
     def close(self) -> None:
         """See Desk."""

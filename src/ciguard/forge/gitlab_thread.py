@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -93,10 +93,16 @@ class _Edits(msgspec.Struct):
 
 
 class AccessToken(msgspec.Struct):
-    """An access token as GitLab describes it; ``expires_at`` is the day at whose beginning, in UTC, it ends."""
+    """An access token as GitLab describes it, and the account that it speaks for."""
 
     scopes: list[str]
+    user_id: int
     expires_at: date | None
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it ends: as its day begins, in UTC."""
+        return datetime.combine(self.expires_at, time(), UTC) if self.expires_at else None
 
 
 class GitLabThread:

@@ -1,4 +1,7 @@
-"""What this machine and job offer to a session: isolation levels, identity, agents. Nothing is sent anywhere."""
+"""What this machine and job offer to a session: isolation levels, identity, approvals, agents.
+
+Only the forge is asked, and only with a token for it; nothing is written anywhere.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +32,23 @@ AGENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: whether it is there, what there is to say, and what would help if it is not."""
+    """One thing that was looked at: whether it is there, what there is to say, and what would help if it is not.
+
+    ``available`` is None where only trying shows it.
+    """
 
     subject: str
     name: str
-    available: bool
+    available: bool | None
     words: tuple[str, ...] = ()
     remedy: str = ""
 
 
-def examine(environ: Mapping[str, str], cwd: Path) -> Iterator[Finding]:
-    """Look at everything."""
+def examine(environ: Mapping[str, str], cwd: Path, policy: str) -> Iterator[Finding]:
+    """Look at everything; ``policy`` is the file in ``cwd`` that says who approves."""
     yield from isolation(environ, cwd)
     yield identity(environ)
+    yield from approvals(environ, cwd, policy)
     yield from agents(environ)
 
 
@@ -77,6 +84,21 @@ def identity(environ: Mapping[str, str]) -> Finding:
             remedy = gitlab.no_token_remedy("ciguard")
             return Finding("identity", "job", False, (f"{gitlab.TOKEN_VARIABLE} is not set",), remedy)
     return Finding("identity", "job", True, (f"{FORGE_NAMES[job.forge]} job of {job.repository}",))
+
+
+def approvals(environ: Mapping[str, str], cwd: Path, policy: str) -> Iterator[Finding]:
+    """Whether people can be asked on the forge, those whom the policy in the checkout names."""
+    from ciguard.errors import PolicyError
+    from ciguard.guard.approval_examination import SUBJECT, examine_approvals
+    from ciguard.policy.loading import FileSource, load_policy
+
+    loaded = None
+    if (cwd / policy).exists():
+        try:
+            loaded = load_policy(FileSource(cwd), policy)
+        except PolicyError as error:
+            yield Finding(SUBJECT, "policy", False, (error.cause,), error.remedy)
+    yield from examine_approvals(environ, loaded)
 
 
 def agents(environ: Mapping[str, str]) -> Iterator[Finding]:

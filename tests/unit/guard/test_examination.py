@@ -56,10 +56,14 @@ def test_agents_are_looked_for_on_the_path(tmp_path: Path) -> None:
 def test_doctor_prints_it(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
+        for name in ("CIGUARD_GITHUB_TOKEN", "GITHUB_TOKEN", "CIGUARD_GITLAB_TOKEN", "GITLAB_CI"):
+            patch.delenv(name, raising=False)
         assert main(["doctor", *option]) == 0
     printed = capsys.readouterr().out
     if option:
-        assert {"isolation", "identity", "agent"} == {finding["subject"] for finding in json.loads(printed)}
+        assert {"isolation", "identity", "approvals", "agent"} == {
+            finding["subject"] for finding in json.loads(printed)
+        }
     else:
         assert "✓ isolation none\n" in printed
         assert "✗ identity job\n" in printed or "✓ identity job\n" in printed

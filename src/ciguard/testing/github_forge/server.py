@@ -124,6 +124,9 @@ class GitHubForge(State, LoopbackForge):
             if self.used >= self.limit:
                 raise Refusal(403, "API rate limit exceeded for installation.")
             status, extra, answered = self._routed(_Request(method, path, query, value, token))
+            if given.startswith("ghp_"):
+                scopes = {"repo": token.writes, "read:org": token.reads_teams}
+                extra["x-oauth-scopes"] = ", ".join(name for name, has in scopes.items() if has)
             if token.expires and token.told:
                 extra["github-authentication-token-expiration"] = token.expires.strftime("%Y-%m-%d %H:%M:%S UTC")
             return status, extra, answered
