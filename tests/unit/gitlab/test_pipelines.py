@@ -111,4 +111,4 @@ def test_an_example_is_what_the_schema_says_and_its_policy_holds(
     policy = load_policy(source_for(None, example, None), ".ciguard.yml")
     assert all({"project_path", "job_project_path"} <= allowed.keys() for allowed in policy.identity.allow)
     assert main(["policy", "test", str(example / ".ciguard.yml")]) == 0
-    assert f"gitlab/examples/{example.name}" in GUIDE
+    assert f"(../gitlab/examples/{example.name})" in GUIDE
