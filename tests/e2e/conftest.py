@@ -10,7 +10,7 @@ from tests.e2e.act.runner import Runner
 from tests.e2e.repository import ROOT, release
 
 AGENTS = ROOT / "tests/e2e/agents/node_modules/.bin"
-ACTION_PARTS = ("action.yml", "action", "requirements", "src", "pyproject.toml", "README.md", "LICENSE")
+ACTION_PARTS = ("action.yml", "action", "resume", "requirements", "src", "pyproject.toml", "README.md", "LICENSE")
 
 
 def agent(name: str) -> Path:

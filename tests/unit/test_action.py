@@ -80,6 +80,15 @@ def test_no_expression_is_spliced_into_a_script(action: Mapping[str, Any]) -> No
     assert [script for script in scripts if "${{" in script] == []
 
 
+@pytest.mark.parametrize("name", ["Prepare", "Install the guard"])
+def test_the_action_that_resumes_gives_the_scripts_what_the_other_gives_them(name: str) -> None:
+    given = [
+        {step["name"]: set(step.get("env", ())) for step in action["runs"]["steps"]}[name]
+        for action in (ACTION, RESUME)
+    ]
+    assert given[0] == given[1] != set()
+
+
 @pytest.mark.parametrize("action", [ACTION, RESUME], ids=["action", "resume"])
 def test_every_input_reaches_a_step(action: Mapping[str, Any]) -> None:
     steps = str(action["runs"]["steps"])

@@ -20,6 +20,8 @@ from typing import Any
 STAND_INS = Path(__file__).parent
 CIGUARD = "acme/ciguard@v1"
 """How the tests' workflows name the action under test."""
+RELEASE = "acme/ciguard@0123456789abcdef0123456789abcdef01234567"
+"""How the workflows of the documentation do."""
 JOB_VARIABLE = re.compile(r"(GITHUB|GITLAB|ACTIONS|RUNNER|CI)_|INPUT_|CIGUARD_")
 """Variables of a job that the tests themselves may be running in."""
 USES = re.compile(r"uses: (?P<repository>[\w.-]+/[\w.-]+)(?P<path>(/[\w.-]+)*)@(?P<ref>[0-9a-f]{40})")
@@ -45,7 +47,7 @@ class Finished:
 class Runner:
     """Runs workflows that use the action in ``action``; what a run leaves behind is under ``scratch``.
 
-    ``addresses`` are variables of the runner that say where the forge is.
+    ``addresses`` are variables of the runner that say where the forge is, and which run this is of it.
     """
 
     action: Path
@@ -53,8 +55,18 @@ class Runner:
     scratch: Path
     addresses: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, workspace: Path, event: str, payload: Mapping[str, Any], variables: Mapping[str, str]) -> Finished:
-        """Run the workflow of ``workspace``, a git repository, for ``event``; ``variables`` are the job's own."""
+    def run(
+        self,
+        workspace: Path,
+        event: str,
+        payload: Mapping[str, Any],
+        variables: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run the workflow of ``workspace``, a git repository, for ``event``.
+
+        ``variables`` are the job's own, and ``secrets`` those of the repository; ``GITHUB_TOKEN`` is the job's token.
+        """
         home = self.scratch / "home"
         artifacts = self.scratch / "artifacts"
         home.mkdir(exist_ok=True)
@@ -67,6 +79,7 @@ class Runner:
             event,
             "--json",
             *("--platform", "ubuntu-latest=-self-hosted"),
+            *("--platform", "ubuntu-24.04=-self-hosted"),
             *("--directory", str(workspace)),
             *("--eventpath", str(event_file)),
             *("--actor", "octocat"),
@@ -79,9 +92,11 @@ class Runner:
             command += ["--env", f"{name}={address}"]
         for name, folder in self.local_actions().items():
             command += ["--local-repository", f"{name}={folder}"]
+        for name in secrets or {}:
+            command += ["--secret", name]
         finished = subprocess.run(
             command,
-            env={**environment, **variables},
+            env={**environment, **variables, **(secrets or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,7 +107,7 @@ class Runner:
 
     def local_actions(self) -> dict[str, Path]:
         """Every action that a workflow may use, as ``owner/name@ref``, and the folder that act takes it from."""
-        folders = {CIGUARD: self.action}
+        folders = {CIGUARD: self.action, RELEASE: self.action}
         for uses in USES.finditer((self.action / "action.yml").read_text(encoding="utf-8")):
             folders[f"{uses['repository']}@{uses['ref']}"] = STAND_INS / uses["repository"].partition("/")[2]
         return folders
