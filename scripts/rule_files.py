@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from ciguard.inspect.checks import CHECKS
-from ciguard.inspect.rule_files import BEGINNINGS, LOADED
-from ciguard.inspect.rule_matcher import RuleMatcher
+from ciguard.inspect.rule_files import BEGINNINGS, CANDIDATES, LOADED
+from ciguard.inspect.rule_matcher import RuleMatcher, candidates_of
 from ciguard.inspect.secret_rule import SecretRule, check_rule
 
 FOLDER = Path(__file__).parents[1] / "src" / "ciguard" / "inspect" / "rules"
@@ -166,6 +166,9 @@ def main() -> None:
     """Bring the files up to date."""
     LOADED.write_text(loaded_text(), encoding="utf-8")
     BEGINNINGS.write_bytes(RuleMatcher(tuple(rules()), CHECKS).beginnings)
+    candidates = [[one.decode("latin-1") for one in each] for each in candidates_of(tuple(rules()))]
+    lines = ",\n".join(msgspec.json.encode(each).decode() for each in candidates)
+    CANDIDATES.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     DOCS.write_text(documentation(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
 
 

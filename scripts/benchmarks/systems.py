@@ -29,7 +29,9 @@ _AGENT = (
     "import os, sys; e = os.environ; "
     "print(os.getpid(), e['ANTHROPIC_BASE_URL'], e['ANTHROPIC_API_KEY'], flush=True); sys.stdin.read()"
 )
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"GITHUB_ACTIONS", "GITLAB_CI"}}
+# What pip installs is compiled, and what runs from a checkout the second time, unless it is told not to be.
+_WITHOUT = {"GITHUB_ACTIONS", "GITLAB_CI", "PYTHONDONTWRITEBYTECODE"}
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _WITHOUT}
 
 
 class Unavailable(Exception):

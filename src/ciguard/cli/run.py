@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     argv = tuple(options.command[1:] if options.command[:1] == ["--"] else options.command)
     if not argv:
         raise UsageError("there is no command to run", 'name one after --: ciguard run -- claude -p "fix the bug"')
+    # Nearly all that is made until the agent starts stays; see run_guarded.
+    gc.disable()
     from ciguard.guard.session import new_session_directory
     from ciguard.sandbox.own_process import harden
 

@@ -210,7 +210,7 @@ def mask_texts(
     for block, holder, key in places:
         text = text_of(holder.get(key))
         pieces.append((passage.length, text))
-        passage.feed(block, text)
+        passage.add(block, text)
     passage.finish()
     if not passage.length:
         return

@@ -85,6 +85,18 @@ class Passage:
         if self._alone is not None:
             self._add(self._alone.feed(text), self._last_start)
         self._add(self._whole.feed(text), 0)
+        self._took(text)
+
+    def add(self, block: Hashable, text: str) -> None:
+        """The same where all comes at once: nothing is decided before :meth:`finish`."""
+        if block not in self._starts:
+            self._begin(block)
+        if self._alone is not None:
+            self._alone.add(text)
+        self._whole.add(text)
+        self._took(text)
+
+    def _took(self, text: str) -> None:
         if self._names is not None:
             try:
                 self._add(self._names.feed(text), 0, NAME)
@@ -151,6 +163,6 @@ class Passage:
 def masked_text(text: str, masker: Masker) -> Masked:
     """``text``, all of a passage, masked. Raises :class:`WireError` when it is too long."""
     passage = Passage("", masker)
-    passage.feed(0, text)
+    passage.add(0, text)
     passage.finish()
     return Masked(passage.masked, passage.kinds)

@@ -514,6 +514,7 @@ def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
     # What was imported stays: collections need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     keep_freed_memory()
 
     return uvloop.run(guard(plan, argv, directory, announce))

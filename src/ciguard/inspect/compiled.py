@@ -1,11 +1,11 @@
-"""The compiled database of all secret rules, made when ciguard is installed, so that no start pays for compiling.
+"""The compiled databases of all secret rules, made when ciguard is installed, so that no start pays for compiling.
 
     python -m ciguard.inspect.compiled
 
-writes it beside the rules: who could change it there could change the code. Its name is the digest of what it was made
-of (expressions, engine, platform), and it begins with the digest of what follows: a file that is not whole, or of other
-rules, is not loaded. Without it the rules are compiled at every start, which takes a tenth of a second longer and finds
-the same.
+writes them beside the rules: who could change them there could change the code. The name of each is the digest of what
+it was made of (expressions, engine, platform), and it begins with the digest of what follows: a file that is not whole,
+or of other rules, is not loaded. Without them the rules are compiled at every start, which takes a tenth of a second
+longer and finds the same.
 """
 
 from __future__ import annotations
@@ -45,18 +45,22 @@ def compiled(expressions: Sequence[bytes]) -> hyperscan.Database:
     return database
 
 
-def store(expressions: Sequence[bytes]) -> Path:
-    """Compile ``expressions`` and write the database where :func:`compiled` looks for it. Raises ``OSError``."""
+def store(*sets: Sequence[bytes]) -> list[Path]:
+    """Compile each of ``sets`` of expressions and write the databases where :func:`compiled` looks for them.
+
+    All others go. Raises ``OSError``.
+    """
     import hyperscan
 
-    path = _path(expressions)
     for old in FOLDER.glob("compiled-*.bin"):
         old.unlink()
-    data = hyperscan.dumpb(_compile(expressions))
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(hashlib.sha256(data).digest() + data)
-    unfinished.replace(path)
-    return path
+    paths = [_path(expressions) for expressions in sets]
+    for path, expressions in zip(paths, sets, strict=True):
+        data = hyperscan.dumpb(_compile(expressions))
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(hashlib.sha256(data).digest() + data)
+        unfinished.replace(path)
+    return paths
 
 
 def _compile(expressions: Sequence[bytes]) -> hyperscan.Database:
@@ -83,10 +87,11 @@ def _path(expressions: Sequence[bytes]) -> Path:
 
 
 def main() -> int:
-    """Write the database of the secret rules."""
+    """Write the databases of the secret rules: of where they may match, and of their words."""
     from ciguard.inspect.rule_matcher import secret_rules
 
-    store(secret_rules().expressions)
+    rules = secret_rules()
+    store(rules.expressions, rules.words)
     return 0
 
 

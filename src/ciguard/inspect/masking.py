@@ -199,10 +199,14 @@ class MaskStream:
         self._looked = 0
         self.decided = 0
 
-    def feed(self, text: str) -> list[Replacement]:
-        """Take the next piece and return the replacements that became certain, in order."""
+    def add(self, text: str) -> None:
+        """Take the next piece, and decide nothing yet."""
         self._text += text
         self._data += projected(text)
+
+    def feed(self, text: str) -> list[Replacement]:
+        """Take the next piece and return the replacements that became certain, in order."""
+        self.add(text)
         length = len(self._data)
         if length > PROMPT and length - self._looked < length // GROWTH:
             return []

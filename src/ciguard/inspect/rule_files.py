@@ -18,8 +18,17 @@ LOADED = Path(__file__).parent / "rules" / "rules.json"
 BEGINNINGS = LOADED.with_name("beginnings.txt")
 """What is derived from the rules to tell in a stream what may become a secret."""
 
+CANDIDATES = LOADED.with_name("candidates.json")
+"""What is derived from the rules to find where they may match: for each, the expressions of its candidates."""
+
 
 @cache
 def load_rules() -> tuple[SecretRule, ...]:
     """All rules; where two find the same text, the first of them names it."""
     return msgspec.json.decode(LOADED.read_bytes(), type=tuple[SecretRule, ...])
+
+
+def load_candidates() -> list[list[bytes]]:
+    """:data:`CANDIDATES` as bytes."""
+    derived = msgspec.json.decode(CANDIDATES.read_bytes(), type=list[list[str]])
+    return [[expression.encode("latin-1") for expression in expressions] for expressions in derived]

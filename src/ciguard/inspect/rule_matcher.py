@@ -132,17 +132,17 @@ class RuleMatcher:
         checks: Mapping[str, Check] = NO_CHECKS,
         finder_of: Callable[[Sequence[bytes]], Finder] = finder,
         beginnings: bytes = b"",
+        candidates: Sequence[Sequence[bytes]] = (),
     ) -> None:
-        """``beginnings`` is what :attr:`beginnings` was for the same rules: it takes long to derive."""
+        """``beginnings`` and ``candidates`` are what :attr:`beginnings` and :func:`candidates_of` were for the same
+        rules: they take long to derive.
+        """
         self._derived = beginnings
         self._rules = [
             _Rule(rule, priority, checks[rule.check] if rule.check else None) for priority, rule in enumerate(rules)
         ]
-        found = [
-            (one, expression)
-            for one in self._rules
-            for expression in expressions(one.rule.pattern, one.rule.kind, one.rule.literals)
-        ]
+        each = zip(self._rules, candidates or candidates_of(rules), strict=True)
+        found = [(one, expression) for one, of_one in each for expression in of_one]
         self._finder_of = finder_of
         self._owners = [owner for owner, _ in found]
         self._all_speak = all(one.words for one in self._rules)
@@ -199,8 +199,12 @@ class RuleMatcher:
 
     @cached_property
     def _speaking(self) -> tuple[list[_Rule], Finder]:
-        spoken = [(rule, word) for rule in self._rules for word in rule.words]
-        return [rule for rule, _ in spoken], self._finder_of([literal_expression(word) for _, word in spoken])
+        return [rule for rule in self._rules for _ in rule.words], self._finder_of(self.words)
+
+    @property
+    def words(self) -> list[bytes]:
+        """An expression for each word of each rule."""
+        return [literal_expression(word) for rule in self._rules for word in rule.words]
 
 
 def _search(expression: bytes) -> Search:
@@ -230,9 +234,14 @@ def _search(expression: bytes) -> Search:
 def secret_rules() -> RuleMatcher:
     """The matcher of all rules for secrets."""
     from ciguard.inspect.checks import CHECKS
-    from ciguard.inspect.rule_files import BEGINNINGS, load_rules
+    from ciguard.inspect.rule_files import BEGINNINGS, load_candidates, load_rules
 
-    return RuleMatcher(load_rules(), CHECKS, beginnings=BEGINNINGS.read_bytes())
+    return RuleMatcher(load_rules(), CHECKS, beginnings=BEGINNINGS.read_bytes(), candidates=load_candidates())
+
+
+def candidates_of(rules: Sequence[SecretRule]) -> list[tuple[bytes, ...]]:
+    """What finds the places where each rule may match."""
+    return [expressions(rule.pattern, rule.kind, rule.literals) for rule in rules]
 
 
 def entropy(text: str) -> float:

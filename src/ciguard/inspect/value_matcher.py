@@ -58,9 +58,7 @@ class ValueMatcher:
         self._literals = sorted(unique.values(), key=lambda one: one.data)
         heads = [(head, list(same)) for head, same in groupby(self._literals, key=lambda one: one.data[:HEAD])]
         self._headed = [same for _, same in heads]
-        self._finder = finder_of(
-            [_escaped(data) for data in (*(one.data for one in self._literals), *(head for head, _ in heads))]
-        )
+        self._finder = finder_of([_escaped(head) for head, _ in heads])
         self._opened: tuple[bytes, list[Hint]] = b"", []
         self._beginnings = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
         self._longest = max((len(one.data) for one in self._literals), default=0)
@@ -68,8 +66,7 @@ class ValueMatcher:
     def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         opened, hints = self._opened
-        hints = hints if opened is data else self._finder.hints(data)
-        return [hint for hint in hints if hint[0] < len(self._literals)]
+        return hints if opened is data else self._finder.hints(data)
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
@@ -81,9 +78,11 @@ class ValueMatcher:
 
     def _found(self, data: bytes, begin: int, hints: Sequence[Hint]) -> Iterator[tuple[_Literal, int]]:
         for number, first, last in hints:
-            one = self._literals[number]
-            for start in _occurrences(one.data, data, max(begin, first - len(one.data)), last):
-                yield one, start
+            head = self._headed[number]
+            for start in _occurrences(head[0].data[:HEAD], data, max(begin, first - HEAD), last):
+                for one in head:
+                    if data.startswith(one.data, start):
+                        yield one, start
 
     def open_from(self, data: bytes) -> tuple[int, int]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
@@ -95,8 +94,9 @@ class ValueMatcher:
         # A stream reads the same text for what is whole in it next.
         self._opened = data, hints
         for number, first, last in hints:
-            for one in self._headed[number - len(self._literals)] if number >= len(self._literals) else ():
-                for start in _occurrences(one.data[:HEAD], data, max(low, first - HEAD), last):
+            head = self._headed[number]
+            for start in _occurrences(head[0].data[:HEAD], data, max(low, first - HEAD), last):
+                for one in head:
                     if len(one.data) > length - start and one.data.startswith(data[start:]):
                         masked = min(masked, one.masked_from(data, start))
                         origin = min(origin, start)

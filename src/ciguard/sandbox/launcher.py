@@ -59,6 +59,9 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         wanted = confinement(control.receive(channel)[0]["confinement"])
+        if wanted.supervised:
+            # Read now, while this process may read what the guard may.
+            from ciguard.sandbox import supervisor, tracing  # noqa: F401
         refusal, unseen = supervising.trial(wanted), ""
         if refusal and Supervised.COMMANDS in wanted.supervised:
             others = tuple(name for name in wanted.supervised if name != Supervised.COMMANDS)

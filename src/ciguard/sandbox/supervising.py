@@ -7,17 +7,19 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from ciguard.sandbox import notification as kernel
-from ciguard.sandbox.command import Command
 from ciguard.sandbox.confinement import Confinement
 from ciguard.sandbox.confining import PR_SET_PDEATHSIG, confine, prctl
 from ciguard.sandbox.connecting import GUARD, serve
 from ciguard.sandbox.memory import Memory
 from ciguard.sandbox.notification import Listener, Notification
 from ciguard.sandbox.seccomp import LISTENER_MESSAGE, Supervised
-from ciguard.sandbox.supervisor import Supervisor
-from ciguard.sandbox.tracing import AgentProcesses
+
+if TYPE_CHECKING:
+    from ciguard.sandbox.command import Command
+    from ciguard.sandbox.supervisor import Supervisor
 
 _PR_GET_PDEATHSIG = 2
 _NOWHERE = "/ciguard-is-trying-whether-it-sees-this"
@@ -42,6 +44,9 @@ def supervisor(
 
     ``ports`` are the guard's.
     """
+    from ciguard.sandbox.supervisor import Supervisor
+    from ciguard.sandbox.tracing import AgentProcesses
+
     listener = _taken(channel)
     if listener is None:
         return None, None

@@ -4,8 +4,8 @@ import re
 
 from ciguard.inspect.candidate import COMMON
 from ciguard.inspect.checks import CHECKS
-from ciguard.inspect.rule_files import BEGINNINGS, LOADED, load_rules
-from ciguard.inspect.rule_matcher import RuleMatcher
+from ciguard.inspect.rule_files import BEGINNINGS, LOADED, load_candidates, load_rules
+from ciguard.inspect.rule_matcher import RuleMatcher, candidates_of
 from ciguard.inspect.secret_rule import check_rule
 from scripts.rule_files import AREAS, DOCS, FOLDER, documentation, formats, loaded_text, rules
 
@@ -17,6 +17,7 @@ def test_what_is_loaded_is_what_the_files_say() -> None:
     assert LOADED.read_text(encoding="utf-8") == loaded_text()
     assert load_rules() == tuple(rules())
     assert BEGINNINGS.read_bytes() == RuleMatcher(load_rules(), CHECKS).beginnings
+    assert [tuple(one) for one in load_candidates()] == candidates_of(load_rules())
 
 
 def test_the_documentation_lists_every_format() -> None:

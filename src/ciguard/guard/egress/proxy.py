@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from ciguard.errors import RecordingFailed
-from ciguard.guard.egress.admission import Admission, Resolve, resolved
-from ciguard.guard.egress.attempts import Attempts
-from ciguard.guard.egress.connection import AgentConnection, Proxying
 from ciguard.guard.egress.stream import SocketStream, Stream
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.failure import unexpected
@@ -18,6 +16,8 @@ from ciguard.guard.refused_calls import RefusedCalls
 from ciguard.policy.models import Egress
 
 if TYPE_CHECKING:
+    from ciguard.guard.egress.admission import Resolve
+    from ciguard.guard.egress.connection import Proxying
     from ciguard.guard.egress.session_ca import SessionCA
 
 USER = "ciguard"
@@ -46,21 +46,19 @@ class EgressProxy:
         *,
         guard_ports: AbstractSet[int],
         ca: SessionCA | None = None,
-        resolve: Resolve = resolved,
+        resolve: Resolve | None = None,
     ) -> None:
+        """``resolve`` looks names up; without it the system does."""
         self._on_failure = guarding.on_failure
         self._listening = listening
         self.port: int = listening.getsockname()[1]
-        attempts = Attempts(guarding.judge, guarding.recorder)
+        self._guarding = guarding
+        self._egress = egress
+        self._token = token
+        self._guard_ports = frozenset({*guard_ports, self.port})
+        self._ca = ca
+        self._resolve = resolve
         self._refused = RefusedCalls(guarding.recorder, guarding.masker)
-        self._proxying = Proxying(
-            guarding,
-            attempts,
-            Admission(egress, attempts, guarding.masker, frozenset({*guard_ports, self.port}), resolve),
-            self._refused,
-            f"{USER}:{token}".encode(),
-            ca,
-        )
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -77,6 +75,24 @@ class EgressProxy:
             await asyncio.gather(*connections, return_exceptions=True)
             await self._server.wait_closed()
 
+    @cached_property
+    def _proxying(self) -> Proxying:
+        """Made for the first connection: many agents make none."""
+        from ciguard.guard.egress.admission import Admission, resolved
+        from ciguard.guard.egress.attempts import Attempts
+        from ciguard.guard.egress.connection import Proxying
+
+        attempts = Attempts(self._guarding.judge, self._guarding.recorder)
+        resolve = self._resolve or resolved
+        return Proxying(
+            self._guarding,
+            attempts,
+            Admission(self._egress, attempts, self._guarding.masker, self._guard_ports, resolve),
+            self._refused,
+            f"{USER}:{self._token}".encode(),
+            self._ca,
+        )
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(SocketStream(reader, writer)))
         self._connections.add(task)
@@ -88,6 +104,8 @@ class EgressProxy:
             if len(self._connections) > MOST_CONNECTIONS:
                 self._refused.record(503, f"there are more than {MOST_CONNECTIONS} connections to the proxy")
                 return
+            from ciguard.guard.egress.connection import AgentConnection
+
             await AgentConnection(self._proxying, stream).run()
             await _linger(stream)
         except RecordingFailed as failure:
