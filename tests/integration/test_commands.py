@@ -120,6 +120,7 @@ async def test_what_only_becomes_real_when_it_is_executed_is_refused(
     assert is_sound(ran.directory)
 
 
+PIPING = 'import subprocess; subprocess.run("./psql", shell=True, input=b"drop")'
 SQL = {
     "a file": "./psql -f m.sql",
     "a file in another folder": "mkdir d; cd d; ../psql --file=../m.sql",
@@ -127,6 +128,7 @@ SQL = {
     "standard input by its name": "./psql -f - < m.sql",
     "through another program": "env LC_ALL=C ./psql -qf m.sql",
     "another name": "ln -s psql x; ./x -f m.sql",
+    "another program's pipe": f"{sys.executable} -c '{PIPING}'",
     "changed after it was allowed": "echo 'select 2' > n.sql; ./psql -f n.sql; cp m.sql n.sql; ./psql -f n.sql",
 }
 
@@ -142,7 +144,7 @@ async def test_sql_in_files_is_refused_when_a_client_is_given_them(
     folder: Path, level: IsolationLevel, script: str
 ) -> None:
     (folder / "teardown").rename(folder / "psql")
-    rules = RULES.format(level=level).replace("text: {regex: ['teardown --all']}", "sql: {statements: [drop]}")
+    rules = RULES.format(level=level).replace("text: {regex: ['teardown --all']}", "sql: {statements: [drop, unknown]}")
     async with job(folder, more=rules):
         ran = await run(folder, ["sh", "-c", f"echo ZHJvcCB0YWJsZSB4Cg== | base64 -d > m.sql; {script}; echo went on"])
     assert "went on" in ran.output

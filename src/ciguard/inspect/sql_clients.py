@@ -95,6 +95,9 @@ CLIENTS: Mapping[str, Client] = {
     ),
 }
 
+_INFORMING = frozenset({"?", "V", "help", "version"})
+"""Options with which a client says something and ends."""
+
 _SHELLS = frozenset({"bash", "dash", "ksh", "sh", "su", "ssh", "zsh", "eval", "watch"})
 """Programs whose words hold a script, the commands of which are seen apart."""
 
@@ -218,6 +221,8 @@ def _arguments(client: Client, words: Sequence[Word]) -> _Given:
                 given.files.append(value)
             elif name in ("v", "set", "variable"):
                 given.sets_variables = True
+        if any(name in _INFORMING - client.valued for name, _ in options or ()):
+            given.reads_input = False
     if client.verb and (not operands or operands[0].text != client.verb):
         return _Given([], [], reads_input=False)
     if client.operands is not None:

@@ -7,6 +7,7 @@ could name one: what is read and was not meant changes nothing, and what was mea
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 
 from ciguard.sandbox.program import Program, Script, seen_from, standard_input, text_of
@@ -24,6 +25,9 @@ MOST = 8
 
 STANDARD_INPUT = "-"
 
+PIPED = Script(unread="its standard input is a pipe")
+"""What comes through a pipe cannot be read before the client reads it."""
+
 _LONG = frozenset({"file", "filename", "init", "input-file", "queries-file"})
 _SHORT = frozenset("fi")
 
@@ -31,7 +35,7 @@ _SHORT = frozenset("fi")
 def sql_files(process: int, program: Program, argv: Sequence[bytes]) -> tuple[tuple[str, Script], ...]:
     """The files that ``process`` gives to a client of a database, by the names that ``argv`` has for them.
 
-    Its standard input, where that is a file, is among them as :data:`STANDARD_INPUT`.
+    Its standard input, where that is a file or a pipe, is among them as :data:`STANDARD_INPUT`.
     """
     called = (program.path, *argv[:1])
     if CLIENTS.isdisjoint(path.rpartition(b"/")[2].decode("utf-8", "replace") for path in called):
@@ -39,8 +43,16 @@ def sql_files(process: int, program: Program, argv: Sequence[bytes]) -> tuple[tu
     names = dict.fromkeys(named_files([word.decode("utf-8", "surrogateescape") for word in argv[1:]]))
     texts = [(name, text_of(seen_from(process, os.fsencode(name), None))) for name in list(names)[:MOST]]
     found = [(name.encode("utf-8", "backslashreplace").decode(), text) for name, text in texts if not text.unread]
-    given = standard_input(process)
+    given = standard_input(process) or (PIPED if _is_piped(process) else None)
     return (*found, *([(STANDARD_INPUT, given)] if given else []))
+
+
+def _is_piped(process: int) -> bool:
+    try:
+        mode = os.stat(b"/proc/%d/fd/0" % process).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def named_files(words: Sequence[str]) -> Iterator[str]:

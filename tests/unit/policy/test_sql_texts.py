@@ -90,6 +90,12 @@ def test_sql_in_files_that_were_read_when_a_client_started() -> None:
     assert command("x", "-f", "m.sql", files=drop, also=[["/usr/bin/psql", "-f", "m.sql"]]) >= {"drop"}
     assert command("psql", "-f", "m.sql", files={"m.sql": "do what I mean"}) == {"unknown"}
     assert command("psql", "-f", "m.sql") == {"unknown"}
-    assert command("psql", unread="its script has 70000 bytes") == {"unknown"}
+    assert command("psql", unread="its standard input is a pipe") == {"unknown"}
+    assert command("psql", "-c", "select 1", unread="its standard input is a pipe") == {"select"}
+    for informing in ("--version", "-V", "--help", "-?"):
+        assert command("psql", informing, unread="its standard input is a pipe") == set()
+    assert command("sqlite3", "-version", unread="its standard input is a pipe") == set()
+    assert command("psql", "-d", "version", "-V1", unread="its standard input is a pipe") == set()
+    assert command("sqlcmd", "-V", "16", unread="its standard input is a pipe") == {"unknown"}
     assert command("psql", files={"m.sql": 1}) == set()
     assert command("ls", files=drop) == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_what_is_too_long_or_too_much_is_not_read(sleeping: subprocess.Popen[byt
     seen = found(sleeping, "psql -f 0.sql")
     assert list(seen) == [STANDARD_INPUT]
     assert "more than" in seen[STANDARD_INPUT]
+
+
+@pytest.mark.parametrize(("kind", "told"), [("pipe", "a pipe"), ("socket", "a pipe"), ("null", ""), ("gone", "")])
+def test_what_comes_through_a_pipe_is_not_read_and_said(kind: str, told: str) -> None:
+    ours, theirs = socket.socketpair()
+    given_ = {"pipe": subprocess.PIPE, "socket": theirs.fileno()}.get(kind, subprocess.DEVNULL)
+    with ours, theirs, subprocess.Popen(["sleep", "60"], stdin=given_) as process:
+        if kind == "gone":
+            process.kill()
+            process.wait()
+        seen = found(process, "psql -f m.sql")
+        process.kill()
+    assert list(seen) == ([STANDARD_INPUT] if told else [])
+    assert told in seen.get(STANDARD_INPUT, "")
