@@ -37,7 +37,7 @@ connections:
   claude: {{type: anthropic, credential: {{env: UPSTREAM_KEY}}, upstream: "{model}"}}
   codex: {{type: openai, credential: {{env: UPSTREAM_KEY}}, upstream: "{model}"}}
 rules:
-  - {{id: no-deploy, on: [tool_call], text: {{keywords: [deploy]}}, action: hold, reason: Deploying is for people.}}
+  - {{id: no-deploy, on: [{on}], text: {{keywords: [deploy]}}, action: hold, reason: Deploying is for people.}}
   - {{id: hide, on: [tool_call], text: {{regex: ['customer-[0-9]+']}}, action: mask}}
 approval: {approval}
 """
@@ -194,6 +194,7 @@ async def site(
     files: dict[str, str] | None = None,
     prepare: Callable[[GitHubForge], object] = id,
     command: str = COMMAND,
+    on: str = "tool_call",
 ) -> AsyncIterator[Site]:
     """A repository with a pull request, and everything that jobs there need."""
     heard: list[str] = []
@@ -202,7 +203,7 @@ async def site(
             shop = folder / "shop"
             shop.mkdir()
             (shop / ".ciguard.yml").write_text(
-                POLICY.format(issuer=issuer.url, model=model.url, approval=approval, agents=AGENTS)
+                POLICY.format(issuer=issuer.url, model=model.url, approval=approval, agents=AGENTS, on=on)
             )
             for name, text in (files or {}).items():
                 (shop / name).write_text(text)
@@ -232,10 +233,11 @@ async def running(
     agent: Sequence[str] = (sys.executable, "-m", "ciguard.testing.scripted_agent", "Ship it."),
     environ: Mapping[str, str] | None = None,
     command: str = COMMAND,
+    on: str = "tool_call",
 ) -> AsyncIterator[Running]:
     """A session in a job for pull request 7 of alice's, or for none."""
     async with (
-        site(folder, approval, files=files, prepare=prepare, command=command) as place,
+        site(folder, approval, files=files, prepare=prepare, command=command, on=on) as place,
         place.job(event=event, agent=agent, environ=environ) as session,
     ):
         yield session

@@ -20,6 +20,7 @@ from ciguard.testing.github_forge.state import ACTIONS_BOT
 from tests.integration.asking import running
 from tests.integration.guarded import until
 from tests.integration.receiver import Receiver
+from tests.sandboxed import OFFERED
 from tests.unit.forge.test_github_app import APP, PEM
 
 
@@ -82,6 +83,22 @@ async def test_what_is_long_can_be_read_whole_before_it_is_decided(tmp_path: Pat
         session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
         assert (await session.ended())[0] == 0
         assert session.heard[-1].startswith("deploy")
+
+
+@pytest.mark.skipif("landlock" not in OFFERED, reason="commands are seen only where the agent is isolated")
+async def test_a_rule_about_texts_asks_once_for_a_call_and_for_the_shell_that_it_starts(tmp_path: Path) -> None:
+    command = "echo deploy $HOME > deployed; echo done"
+    async with running(tmp_path, '{approvers: ["@bob"]}', command=command, on="tool_call, command") as session:
+        session.forge.comment(7, "bob", f"/ciguard approve {await session.reference()}")
+        assert (await session.ended())[0] == 0
+        assert session.deployed
+        assert len(session.asking()) == 1
+        (shell,) = [
+            event
+            for event in session.events("operation")
+            if "ciguard:approved-call" in {reason["rule"] for reason in event["decision"]["reasons"]}
+        ]
+        assert shell["operation"] == "command"
 
 
 PERMISSIONS = {"issues": "write", "pull_requests": "write", "members": "read"}

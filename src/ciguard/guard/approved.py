@@ -2,18 +2,19 @@
 
 A rule often looks at tool calls and at commands alike: at what a call says, and at what then runs. Who releases a call
 has seen its script, and releases the commands that stand in it, word by word and where they run, until the call has its
-result. Whatever else is in a held command, such as what an agent wraps around a script, must be harmless by itself;
-else people are asked.
+result; and the shell that is given this very script there, whose commands are then looked at one by one. Whatever else
+is in a held command, such as what an agent wraps around a script, must be harmless by itself; else people are asked.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ciguard.decision import Action
-from ciguard.operation import Operation, OperationKind
+from ciguard.operation import Json, Operation, OperationKind
 from ciguard.policy.evaluation import Evaluator
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Approved:
         self._evaluator = evaluator
         self._workspace = workspace
         self._by_call: dict[str, frozenset[Step]] = {}
+        self._scripts: dict[str, frozenset[str]] = {}
 
     def released(self, call: Operation) -> None:
         """People released ``call``, a tool call."""
@@ -41,10 +43,12 @@ class Approved:
 
             found = (_step(command, self._workspace) for command in commands_of(call).all)
             self._by_call[identity] = frozenset(step for step in found if step)
+            self._scripts[identity] = _scripts(call.body.get("input"), self._workspace)
 
     def ended(self, call: str) -> None:
         """The call with this id has its result: what it may still start is not what people released."""
         self._by_call.pop(call, None)
+        self._scripts.pop(call, None)
 
     def covers(self, command: Operation) -> bool:
         """Whether the held ``command`` is all released already, but for what is harmless by itself."""
@@ -55,12 +59,50 @@ class Approved:
         released = frozenset().union(*self._by_call.values())
         directory = _text(command.body.get("cwd"))
         commands = commands_of(command).all
-        rest = [one for one in commands if _step(one, directory) not in released]
+        within = self._released_scripts(commands, directory)
+        rest = [one for one in commands if _step(one, directory) not in released and not _starts_with(one.via, within)]
         if len(rest) == len(commands):
             return False
         script = "\n".join(one.line for one in rest if not _only_starts_others(one))
         harmless = Operation(OperationKind.COMMAND, {"argv": ["sh", "-c", script], "cwd": directory})
         return self._evaluator.decide(harmless).action < Action.HOLD
+
+    def _released_scripts(self, commands: Sequence[Command], directory: str) -> list[tuple[str, ...]]:
+        """How the commands are started that stand in a script which was released as it is, where it was to run."""
+        scripts = frozenset().union(*self._scripts.values())
+        starts = [(*one.via, one.program) for one in commands]
+        return [
+            start
+            for one, start in zip(commands, starts, strict=True)
+            if _only_starts_others(one)
+            and _script(one) in scripts
+            and one.directory is not None
+            and posixpath.normpath(posixpath.join(directory, one.directory)) == self._workspace
+            # Of two that are started alike, nothing tells whose commands are whose.
+            and starts.count(start) == 1
+        ]
+
+
+def _scripts(given: Json, workspace: str) -> frozenset[str]:
+    """The scripts in the input of a call, when nothing in it says that they run anywhere else than in ``workspace``."""
+    from ciguard.policy.tools import SCRIPT_KEYS
+
+    if not isinstance(given, dict) or any(isinstance(value, dict | list) for value in given.values()):
+        return frozenset()
+    texts = {key: value for key, value in given.items() if isinstance(value, str)}
+    if any(value != workspace for key, value in texts.items() if key not in SCRIPT_KEYS | {"description"}):
+        return frozenset()
+    return frozenset(value for key, value in texts.items() if key in SCRIPT_KEYS)
+
+
+def _script(starter: Command) -> str:
+    """What a command that only starts others is given to start."""
+    words = [word.text for word in starter.arguments]
+    return " ".join(words) if starter.program == "eval" else words[-1]
+
+
+def _starts_with(via: tuple[str, ...], starts: Sequence[tuple[str, ...]]) -> bool:
+    return any(via[: len(start)] == start for start in starts)
 
 
 def _step(command: Command, start: str) -> Step:

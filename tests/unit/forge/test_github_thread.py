@@ -11,7 +11,7 @@ import pytest
 from ciguard.approvals.person import Account, Person, Role, Team
 from ciguard.approvals.request import ApprovalRequest
 from ciguard.approvals.ruling import Comment, Expired, Released
-from ciguard.approvals.waiting import Question
+from ciguard.approvals.waiting import Question, interval
 from ciguard.forge.github_api import PAGE, SECONDARY_WAIT, GitHubApi, StaticToken
 from ciguard.forge.github_thread import GitHubThread, role_of
 from ciguard.forge.thread import ForgeTrouble, Freshness, Posted, Reaction
@@ -279,6 +279,26 @@ async def test_a_whole_question(forge: GitHubForge, thread: GitHubThread) -> Non
         "reply: x",
     ]
     assert forge.surprises == []
+
+
+@pytest.mark.parametrize("when", [1.0, 119.0, 590.0, 3500.0])
+async def test_the_next_look_releases_and_waiting_for_it_was_free(
+    forge: GitHubForge, thread: GitHubThread, when: float
+) -> None:
+    clock = ForgeClock()
+    question = Question(request(forge), thread, clock, PlainTexts(), set(), lambda _: None)
+    idle: list[int] = []
+
+    def approve() -> None:
+        idle.append(forge.counted)
+        forge.comment(7, "bob", f"/ciguard approve {REQUEST.reference}")
+
+    clock.at(when, approve)
+    assert isinstance((await question.answer()).outcome, Released)
+    assert clock.passed - when <= interval(when) + 1
+    assert idle[0] <= 5
+    # What is left to do once the comment is there: two looks at the thread, each with edits, role, team and head.
+    assert forge.counted - idle[0] <= 10
 
 
 async def test_an_hour_of_nothing_costs_at_most_five_requests(forge: GitHubForge, thread: GitHubThread) -> None:
