@@ -129,6 +129,22 @@ class FakeThread:
         self.reviews.append(person.login)
 
 
+GUARD = Account(41, "github-actions[bot]", human=False)
+
+
+class ListingThread(FakeThread):
+    """A thread that also lists what the guard writes, as its account."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.account = GUARD.id
+
+    async def post(self, body: str) -> Posted:
+        """See Thread."""
+        self._ask("post")
+        return Posted(self.say(GUARD, body), self.clock.now(), "https://forge.example.com/1")
+
+
 class PlainTexts:
     """Texts that say only what they are; ``further`` are those of further comments."""
 

@@ -16,10 +16,9 @@ from ciguard.approvals.request import ApprovalRequest, Run, request_digest, spel
 from ciguard.approvals.resuming import claim, earlier, is_about
 from ciguard.forge.thread import Posted
 from ciguard.operation import Json, Operation
-from tests.unit.approvals.fakes import FakeClock, FakeThread
+from tests.unit.approvals.fakes import GUARD, FakeClock, FakeThread, ListingThread
 from tests.unit.approvals.scene import ALICE, BOB, CAROL, RUN, SECURITY, START, operation
 
-GUARD = Account(41, "github-actions[bot]", human=False)
 NOW = replace(RUN, session="b" * 32, attempt="2")
 """The attempt that may use an answer."""
 
@@ -147,37 +146,27 @@ def claims(thread: FakeThread, author: Account = GUARD, what: Claim = THEIRS) ->
     return lambda: thread.say(author, marker.write_claim(what))
 
 
-class Mirrored(FakeThread):
-    """A thread that lists what the guard writes."""
-
-    async def post(self, body: str) -> Posted:
-        """See Thread."""
-        return Posted(self.say(GUARD, body), self.clock.now(), "")
-
-
 @pytest.fixture
-def mirrored() -> Mirrored:
-    thread = Mirrored(FakeClock())
-    thread.account = GUARD.id
-    return thread
+def listing() -> ListingThread:
+    return ListingThread(FakeClock())
 
 
 ASKED = Posted(100, START, "")
 
 
-async def test_the_first_claim_wins(mirrored: Mirrored) -> None:
-    assert await claim(mirrored, ASKED, MINE)
-    assert not await claim(mirrored, ASKED, THEIRS)
+async def test_the_first_claim_wins(listing: ListingThread) -> None:
+    assert await claim(listing, ASKED, MINE)
+    assert not await claim(listing, ASKED, THEIRS)
     # A claim that is repeated because its answer was lost is the same.
-    assert await claim(mirrored, ASKED, MINE)
+    assert await claim(listing, ASKED, MINE)
 
 
-async def test_two_at_the_same_time_cannot_both_have_it(mirrored: Mirrored) -> None:
-    won = await asyncio.gather(claim(mirrored, ASKED, MINE), claim(mirrored, ASKED, THEIRS))
+async def test_two_at_the_same_time_cannot_both_have_it(listing: ListingThread) -> None:
+    won = await asyncio.gather(claim(listing, ASKED, MINE), claim(listing, ASKED, THEIRS))
     assert sorted(won) == [False, True]
 
 
-async def test_a_claim_by_another_account_or_of_another_approval_is_none(mirrored: Mirrored) -> None:
-    claims(mirrored, BOB)()
-    claims(mirrored, what=replace(THEIRS, reference="3f9a2c.2-" + "0" * 24))()
-    assert await claim(mirrored, ASKED, MINE)
+async def test_a_claim_by_another_account_or_of_another_approval_is_none(listing: ListingThread) -> None:
+    claims(listing, BOB)()
+    claims(listing, what=replace(THEIRS, reference="3f9a2c.2-" + "0" * 24))()
+    assert await claim(listing, ASKED, MINE)
