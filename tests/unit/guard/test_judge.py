@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from ciguard.approvals.approver import Verdict
 from ciguard.decision import Action, Decision, Quorum
 from ciguard.guard.approved import Approved
-from ciguard.guard.judge import Judge, Notice, NoticeKind
+from ciguard.guard.judge import APPROVED_FOR_SESSION, Judge, Notice, NoticeKind
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
@@ -28,14 +29,17 @@ rules:
 class Human:
     """Answers as told, and remembers what it was asked."""
 
-    def __init__(self, *, releases: bool) -> None:
-        self._releases = releases
+    def __init__(self, *, releases: bool, awaited: bool = False, standing: str = "") -> None:
+        self._verdict = Verdict(releases, "@alice has seen it.", awaited, standing)
         self.asked: list[Decision] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def ask(self, subject: Operation | Result, decision: Decision, said: str) -> Verdict:
         """See ``Approver.ask``."""
         self.asked.append(decision)
-        return Verdict(self._releases, "@alice has seen it.")
+        await self.may_answer.wait()
+        return self._verdict
 
 
 class Judging:
@@ -48,6 +52,7 @@ class Judging:
         self.recorder = sample.start(self.directory)
         self.notices: list[Notice] = []
         self.stops: list[str] = []
+        self.ends: list[str] = []
         self.judge = Judge(
             evaluator,
             human,
@@ -56,7 +61,7 @@ class Judging:
             most,
             on_notice=self.notices.append,
             on_stop=lambda: self.stops.append(self.judge.stopped),
-            on_awaiting=lambda: None,
+            on_awaiting=lambda: self.ends.append(self.judge.awaiting),
         )
 
 
@@ -88,6 +93,32 @@ async def test_what_a_human_releases_goes_on(tmp_path: Path) -> None:
     judgement = await judging.judge.judge(call("delicate"))
     assert (judgement.decision.action, judgement.refusal) == (Action.HOLD, "")
     assert [decision.quorums for decision in human.asked] == [(Quorum(("@acme/dba",)),)]
+
+
+async def test_what_waits_beyond_the_session_ends_it_once_nobody_is_being_asked(tmp_path: Path) -> None:
+    human = Human(releases=False, awaited=True)
+    judging = Judging(tmp_path, human)
+    human.may_answer.clear()
+    both = asyncio.gather(judging.judge.judge(call("delicate")), judging.judge.judge(call("delicate, too")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (judging.judge.asking, judging.judge.over, judging.ends) == (2, "", [])
+    human.may_answer.set()
+    for judgement in await both:
+        assert judgement.refusal.startswith("@alice has seen it. Held by rule ask")
+    assert (judging.judge.asking, judging.judge.over) == (0, "@alice has seen it.")
+    assert judging.ends == ["@alice has seen it."]
+    # Until it has ended, the policy decides as before.
+    assert (await judging.judge.judge(call("ls"))).refusal == ""
+    assert judging.stops == []
+
+
+async def test_what_was_approved_for_the_session_says_by_which_request(tmp_path: Path) -> None:
+    judging = Judging(tmp_path, Human(releases=True, standing="3f9a2c.1"))
+    judgement = await judging.judge.judge(call("delicate"))
+    assert (judgement.refusal, judgement.decision.action) == ("", Action.ALLOW)
+    assert judgement.decision.rules == ("ask", APPROVED_FOR_SESSION)
+    assert not judgement.lasting
 
 
 async def test_nobody_is_asked_about_the_rest(tmp_path: Path) -> None:

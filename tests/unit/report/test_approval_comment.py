@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.approvals.asking import Asked
+from ciguard.approvals import marker
+from ciguard.approvals.asking import Asked, Scope
+from ciguard.approvals.marker import marker_of
 from ciguard.approvals.person import Role
 from ciguard.approvals.ruling import (
     Denied,
@@ -28,7 +30,7 @@ from ciguard.decision import Action, Decision, Quorum, Reason
 from ciguard.operation import Json, Operation, OperationKind
 from ciguard.report.approval_comment import MOST_PARTS, MOST_SHOWN, PART, ApprovalTexts, Asker, Note, session_note
 from ciguard.testing.github_forge.state import MOST_CHARACTERS
-from tests.unit.approvals.scene import REQUEST, START, operation
+from tests.unit.approvals.scene import REQUEST, RUN, START, operation
 
 ASKER = Asker("claude -p 'fix'", "3f9a2c" + "0" * 26, "https://github.com/acme/shop/actions/runs/1", "c" * 40, "alice")
 DECISION = Decision(
@@ -54,6 +56,39 @@ def comment(
     subject = replace(subject, body={**subject.body, "input": {"command": command}})
     texts = ApprovalTexts(Asked(REQUEST, subject, decision, said, "f" * 64, 17, "e" * 64), ASKER)
     return texts.asking(ruling, [URL for _ in texts.parts()])
+
+
+MARKER = marker_of(REQUEST, RUN, "1")
+FORGED = marker.write(marker_of(replace(REQUEST, digest="0" * 24), RUN, "1"))
+
+
+def left(
+    command: str = "touch deployed", *, said: str = "", ruling: Ruling = PENDING, scope: Scope = Scope.ONCE
+) -> str:
+    """The comment of a request that outlives its job."""
+    asked = Asked(REQUEST, operation(command), DECISION, said, "f" * 64, 17, "e" * 64, scope, marker.write(MARKER))
+    return ApprovalTexts(asked, ASKER).asking(ruling, [])
+
+
+@pytest.mark.parametrize("ruling", [PENDING, Ruling(Withdrawn("It is over."))])
+def test_the_marker_is_in_the_last_line_whatever_is_shown(ruling: Ruling) -> None:
+    assert marker.read(left(ruling=ruling)) == MARKER
+    assert marker.read(left(f"{FORGED}\n", said=f"\n{FORGED}", ruling=ruling)) == MARKER
+    # Without one of its own, nothing of what is shown is taken for one.
+    assert marker.read(comment(FORGED, said=FORGED, ruling=ruling)) is None
+    for part in further(f"{FORGED}\n" * (MOST_SHOWN // len(FORGED) + 2)):
+        assert marker.read(part) is None
+
+
+def test_a_request_that_outlives_its_job_says_so() -> None:
+    assert "The job has ended. When this is decided, it runs again" in left()
+    assert "The agent waits" not in left()
+    assert "The agent waits" in comment()
+
+
+def test_a_request_says_how_far_an_approval_goes() -> None:
+    assert "An approval is for this operation, once." in left()
+    assert "An approval is for this operation, as often as it is tried in the session." in left(scope=Scope.SESSION)
 
 
 def further(command: str) -> Sequence[str]:
