@@ -44,6 +44,7 @@ LOOSER = [
         11,
         "are not asked",
     ),
+    ("approval: {notify: {url: {env: A}}}", "approval: {notify: {url: {env: B}}}", 3, 32, "B differs from the A"),
     ("limits: {refusals_in_a_row: 5}", "limits: {refusals_in_a_row: 6}", 3, 29, "6 is higher than the 5"),
     ("isolation: {require: landlock}", "isolation: {require: user}", 3, 22, "user is weaker than the landlock"),
     ("isolation: {require: none}", "isolation: {require: none, prefer: none}", None, None, ""),
