@@ -17,6 +17,7 @@ from ciguard.approvals.asking import Asked, ForgeApprover, Limits, Place
 from ciguard.approvals.person import Account, Elector, Team
 from ciguard.approvals.ruling import Discounted, Ruling
 from ciguard.approvals.waiting import CLOSING
+from ciguard.approvals.watcher import Decided
 from ciguard.codecs.document import dump
 from ciguard.decision import Action, Decision, Quorum, Reason
 from ciguard.errors import RecordingFailed
@@ -24,6 +25,7 @@ from ciguard.forge.thread import ForgeTrouble
 from ciguard.operation import Operation, Result
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
+from ciguard.session.recorder import Recorder
 from tests.unit.approvals.fakes import FakeClock, FakeThread
 from tests.unit.approvals.scene import ALICE, BOB, CAROL, RUN, operation
 from tests.unit.session import sample
@@ -51,6 +53,23 @@ class Texts:
         return discounted.why
 
 
+class Told:
+    """A watcher that keeps what it was told, with how many events were recorded by then."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.told: list[tuple[str, str, int]] = []
+
+    def asked(self, asked: Asked, url: str) -> None:
+        """See Watcher."""
+        assert asked.subject.body["input"] == "[masked]"
+        self.told.append(("asked", url, self._recorder.count))
+
+    def decided(self, asked: Asked, decided: Decided, url: str) -> None:
+        """See Watcher."""
+        self.told.append((f"{decided.outcome} after {decided.waited_ms}", url, self._recorder.count))
+
+
 class Scene:
     """An approver on a thread in memory, with a real recorder."""
 
@@ -60,6 +79,7 @@ class Scene:
         self.asked: list[Asked] = []
         self.folder = folder / "session"
         self.recorder = sample.start(self.folder)
+        self.watcher = Told(self.recorder)
         self.places = 0
         self.trouble: ForgeTrouble | None = None
         self.approver = ForgeApprover(
@@ -72,6 +92,7 @@ class Scene:
             mask=lambda subject: replace(subject, body={**subject.body, "input": "[masked]"}),
             mask_text=lambda text: text.replace("secret", "[masked]"),
             texts=self.texts,
+            watchers=[self.watcher],
         )
 
     async def place(self) -> Place:
@@ -159,6 +180,21 @@ async def test_a_denial_tells_the_agent_the_reason_masked_and_cut(scene: Scene) 
     verdict = await scene.ask()
     assert verdict.reason.startswith("It was held for approval and denied by @carol: my [masked] xxx")
     assert len(verdict.reason) < 600
+
+
+async def test_watchers_are_told_what_is_in_the_log_already(scene: Scene) -> None:
+    answers(scene, 10, 0, "deny")
+    before = scene.recorder.count
+    await scene.ask()
+    url = "https://forge.example.com/1"
+    assert scene.watcher.told == [("asked", url, before + 1), ("denied after 10000", url, before + 2)]
+    assert scene.approver.metrics.words == "1 asked; 1 denied; decided after 10 s (median), 10 s (longest)"
+
+
+async def test_who_could_not_be_asked_is_not_said_to_be_asked(scene: Scene) -> None:
+    scene.thread.trouble["post"] = ForgeTrouble("no", status=503)
+    await scene.ask()
+    assert [(what.split(" ")[0], url) for what, url, _ in scene.watcher.told] == [("expired", "")]
 
 
 async def test_silence_says_how_long(scene: Scene) -> None:

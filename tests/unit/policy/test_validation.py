@@ -168,14 +168,14 @@ WRONG = [
         2,
         10,
         "A holds a secret of the guard's own",
-        ("env: [B, A]\napproval: {notify: {url: {env: A}}}", 2, 10, "A holds a secret of the guard's own", "remove it"),
-        (
-            "env: [A]\napproval: {notify: {url: {env: B}, secret: {env: A}}}",
-            2,
-            7,
-            "A holds a secret of the guard's own",
-            "remove it",
-        ),
+        "remove it",
+    ),
+    ("env: [B, A]\napproval: {notify: {url: {env: A}}}", 2, 10, "A holds a secret of the guard's own", "remove it"),
+    (
+        "env: [A]\napproval: {notify: {url: {env: B}, secret: {env: A}}}",
+        2,
+        7,
+        "A holds a secret of the guard's own",
         "remove it",
     ),
 ]
