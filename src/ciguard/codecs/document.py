@@ -112,16 +112,17 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
     values: list[Json] = []
     written: list[bytes] = []
     for label, value in fields.items():
+        written += (b"," if written else b"{", _encode(label), b":")
         if label == listed and isinstance(value, list) and value:
             items = [_encode(item) for item in value]
             parts += [Part(label, item, item=True) for item in items]
             values += value
-            written.append(_encode(label) + b":[" + b",".join(items) + b"]")
+            written += (b"[", b",".join(items), b"]")
         else:
             parts.append(Part(label, _encode(value)))
             values.append(value)
-            written.append(_encode(label) + b":" + parts[-1].raw)
-    if b"{" + b",".join(written) + b"}" != raw:
+            written.append(parts[-1].raw)
+    if b"".join([*written, b"}"]) != raw:
         return None
     return Document(raw, tuple(parts), dict(enumerate(values)))
 

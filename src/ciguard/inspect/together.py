@@ -8,6 +8,7 @@ depend on its neighbours, nor on what joins them.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -23,7 +24,7 @@ def find_each(matchers: Sequence[Matcher], texts: Sequence[str]) -> Iterator[tup
     """Those of ``texts`` in which ``matchers`` find something, and what."""
     data = projected(_SEPARATOR.join(texts))
     starts = [0, *accumulate(len(text) + 1 for text in texts[:-1])]
-    hinted: dict[int, list[list[Hint]]] = {}
+    hinted: defaultdict[int, list[list[Hint]]] = defaultdict(lambda: [[] for _ in matchers])
     anywhere: set[int] = set()
     for place, matcher in enumerate(matchers):
         for number, first, last in matcher.hints(data):
@@ -32,13 +33,13 @@ def find_each(matchers: Sequence[Matcher], texts: Sequence[str]) -> Iterator[tup
                 continue
             index = bisect_right(starts, last) - 1
             end = min(last - starts[index], len(texts[index]))
-            hinted.setdefault(index, [[] for _ in matchers])[place].append((number, end, end))
+            hinted[index][place].append((number, end, end))
     for index in range(len(texts)) if anywhere else sorted(hinted):
         text = texts[index]
         own = data[starts[index] : starts[index] + len(text)]
         spans: list[Span] = []
         for place, matcher in enumerate(matchers):
-            hints = matcher.hints(own) if place in anywhere else hinted[index][place] if index in hinted else ()
+            hints = matcher.hints(own) if place in anywhere else hinted[index][place]
             spans += matcher.find(text, own, 0, hints) if hints else ()
         if spans:
             yield text, spans

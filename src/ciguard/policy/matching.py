@@ -173,11 +173,12 @@ class Gate:
         return self._pattern is None or any(self._found(self._pattern, text) for text in texts)
 
     def _found(self, pattern: Pattern, text: bytes) -> bool:
-        if text in self._silent:
+        is_short = len(text) <= self.LONGEST
+        if is_short and text in self._silent:
             return False
         if pattern.search(text):
             return True
-        if len(text) <= self.LONGEST:
+        if is_short:
             if len(self._silent) >= self.MOST:
                 self._silent.clear()
             self._silent.add(text)
