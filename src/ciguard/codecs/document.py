@@ -27,6 +27,9 @@ from ciguard.operation import Json
 DEEPEST = 200
 """Levels of nesting that a body may have."""
 
+MOST_PARTS = 100_000
+"""Parts that a body may have: what is kept of each takes more memory than a few bytes of JSON."""
+
 _split_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _split_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -108,6 +111,8 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
         return None
     if not isinstance(fields, dict):
         return None
+    listing = fields.get(listed)
+    refuse_many(len(fields) + (len(listing) if isinstance(listing, list) else 0))
     parts: list[Part] = []
     values: list[Json] = []
     written: list[bytes] = []
@@ -127,6 +132,12 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
     return Document(raw, tuple(parts), dict(enumerate(values)))
 
 
+def refuse_many(parts: int) -> None:
+    """Raise :class:`WireError` when a body has more ``parts`` than :data:`MOST_PARTS`."""
+    if parts > MOST_PARTS:
+        raise WireError(f"the body has more than {MOST_PARTS} parts")
+
+
 def _split_raw(raw: bytes, listed: str) -> Document:
     try:
         text = raw.decode("utf-8")
@@ -140,6 +151,7 @@ def _split_raw(raw: bytes, listed: str) -> Document:
         if not _SURROGATE.search(raw):
             raise WireError("the body is not a JSON object") from None
         return _split_strictly(text, listed)
+    refuse_many(len(fields) + len(entries or ()))
     pieces = {label: bytes(value) for label, value in fields.items()}
     if not _is_all(raw, pieces.values()):
         refuse_duplicates(raw)
@@ -181,6 +193,7 @@ def _split_strictly(text: str, listed: str) -> Document:
         raise WireError("the body is not a JSON object")
     fields = {label: part.encode() for label, part in _members(text, list(value))}
     listing = value.get(listed)
+    refuse_many(len(value) + (len(listing) if isinstance(listing, list) else 0))
     entries = _elements(fields[listed].decode(), len(listing)) if isinstance(listing, list) else None
     return _document(text.encode(), listed, fields, entries)
 

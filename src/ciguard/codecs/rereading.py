@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 
-from ciguard.codecs.document import BEFORE_VALUE, Document, Part, split
+from ciguard.codecs.document import BEFORE_VALUE, Document, Part, refuse_many, split
 
 KEPT = 4
 """Earlier bodies that a new one is compared with, one for each conversation: an agent may lead several at a time."""
@@ -78,6 +78,7 @@ class Rereader:
         rest = split(raw[: best.begin] + raw[between.end() :], self._listed)
         old, new = best.document.parts, rest.parts
         parts = (*old[: best.before + most], *new[best.before :])
+        refuse_many(len(parts) + 1)  # the list itself is one of the fields
         ends = _ends(raw, between.end(), [part.raw for part in new[best.before :] if part.item])
         values = {place + most: value for place, value in rest.values.items() if place >= best.before}
         return _Read(Document(raw, parts, values), best.begin, (*best.ends[:most], *ends), best.before)

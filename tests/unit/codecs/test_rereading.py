@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ciguard.codecs import document as document_module
 from ciguard.codecs import rereading
 from ciguard.codecs.document import Document, parse, split
 from ciguard.codecs.error import WireError
@@ -165,6 +166,18 @@ def test_a_long_conversation_does_not_make_others_be_forgotten(monkeypatch: pyte
             alike(rereader, json.dumps({"messages": [*messages[:-1], "again" * 200]}).encode())
     assert len([size for size in read if size > 4000]) == rereading.KEPT
     assert len(rereader._kept) == rereading.KEPT
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.sampled_from([",", ", "]), st.sampled_from(["x", "\ud800"]))
+def test_too_many_parts_are_refused(first: int, more: int, comma: str, text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document_module, "MOST_PARTS", 8)
+        rereader = Rereader("messages")
+        for count in (first, first + more):
+            fields = {"model": "m", "messages": [text] * count, "y": 2}
+            raw = json.dumps(fields, separators=(comma, ":")).encode()
+            alike(rereader, raw)
+            assert (outcome(partial(rereader.split, raw)) == ("refused",)) == (count + 3 > 8)
 
 
 def test_a_body_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
