@@ -39,13 +39,12 @@ def table(upstream: str, scratch: Path, divisor: int) -> str:
     unique = len(requests[-1])  # it has all that was ever sent
     record = _record(scratch, unique)
     size = turns // GROUPS
-    lines = [f"| CPU per turn | {' | '.join(costs)} |", "|---|" + "---:|" * len(costs)]
+    lines = [f"| CPU per turn | {' | '.join(costs)} | the guard's own part |", "|---|" + "---:|" * (len(costs) + 1)]
     for first in range(0, turns, size):
         means = [sum(taken[first : first + size]) / size * 1e3 for taken in costs.values()]
         sent = f"{(first + 1) * ADDED / 1e6:.2f} to {(first + size) * ADDED / 1e6:.2f} MB sent each"
-        lines.append(
-            f"| turns {first + 1} to {first + size}, {sent} | " + " | ".join(f"{one:.2f} ms" for one in means) + " |"
-        )
+        shown = " | ".join(f"{one:.2f} ms" for one in (*means, means[1] - means[0]))
+        lines.append(f"| turns {first + 1} to {first + size}, {sent} | {shown} |")
     return "\n".join(
         [
             *lines,

@@ -1,4 +1,4 @@
-"""A reverse proxy of aiohttp and nothing else: what the guard's own stack costs before it guards anything.
+"""A reverse proxy of aiohttp, with the guard's use of memory: what the guard's stack costs before it guards anything.
 
 ``python -m scripts.benchmarks.passthrough UPSTREAM`` prints its port.
 """
@@ -12,10 +12,13 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
+from ciguard.guard.allocation import keep_freed_memory
+
 HOP_BY_HOP = frozenset({"connection", "host", "transfer-encoding", "content-length", "keep-alive"})
 
 
 async def _serve(upstream: str) -> None:
+    keep_freed_memory()
     session = aiohttp.ClientSession(auto_decompress=False)
 
     async def forward(request: web.BaseRequest) -> web.StreamResponse:
