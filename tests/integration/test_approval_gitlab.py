@@ -71,15 +71,18 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, prepare: Callable[[GitLabForge], object] = id, environ: dict[str, str] | None = None
+    folder: Path,
+    *,
+    approval: str = '{approvers: ["@acme/security"]}',
+    prepare: Callable[[GitLabForge], object] = id,
+    environ: dict[str, str] | None = None,
 ) -> AsyncIterator[Running]:
     """A session in a job for merge request 7 of alice's."""
     with GitLabForge() as forge, Issuer() as issuer:
         async with LoopbackModel(script([]), api_keys=[CREDENTIAL]) as model:
             shop = folder / "shop"
             shop.mkdir()
-            approval = '{approvers: ["@acme/security"]}'
-            policy = POLICY.format(issuer=issuer.url, model=model.url, agents=AGENTS, approval=approval)
+            policy = POLICY.format(issuer=issuer.url, model=model.url, agents=AGENTS, approval=approval, on="tool_call")
             (shop / ".ciguard.yml").write_text(
                 policy.replace("repository: acme/shop", "project_path: acme/platform/shop")
             )
@@ -173,6 +176,20 @@ async def test_what_is_missing_is_found_before_the_agent_starts(
         assert (status, session.events("agent_started")) == (75, [])
         assert cause in errors
         assert "help: " in errors
+
+
+@pytest.mark.parametrize(
+    ("approval", "cause"),
+    [
+        ('{approvers: ["@bob"], mode: resume}', "on GitLab a job that runs again cannot be told from a new one"),
+        ("{via: environment, environment: production}", "approval.via: environment, which only jobs of GitHub"),
+    ],
+)
+async def test_what_only_github_has_is_refused(tmp_path: Path, approval: str, cause: str) -> None:
+    async with running(tmp_path, approval=approval) as session:
+        status, errors = await session.ended()
+        assert (status, session.events("agent_started")) == (75, [])
+        assert cause in errors
 
 
 async def test_without_a_token_a_hold_is_a_refusal(tmp_path: Path) -> None:

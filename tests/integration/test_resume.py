@@ -60,3 +60,13 @@ async def test_a_held_operation_ends_the_job_and_passes_once_in_the_next_attempt
         assert (status, verdict["outcome"]) == (79, "awaited")
         assert place.heard == ["done\n"]
         assert len(asking(place)) == 2
+
+
+async def test_without_a_place_where_the_answer_is_found_again_a_hold_is_a_refusal(tmp_path: Path) -> None:
+    approval = '{approvers: ["@acme/security"], mode: resume, without_pull_request: issue}'
+    async with site(tmp_path, approval) as place, place.job(event="workflow_dispatch") as session:
+        status, errors = await session.ended()
+        assert status == 0, errors
+        assert not session.deployed
+        assert session.events("approval_requested") == []
+    assert place.forge.thread == {}

@@ -155,6 +155,7 @@ class ForgeApprover:
                 return Verdict(released=False, reason=f"It is held for approval, but nobody could be asked: {trouble}.")
             began = self._clock.now()
             if found:
+                began = min(found.posted.created, began)
                 told = self._announced(found.request, write(found.marker), place, subject, decision, said)
                 verdict = await self._answered(told, place, began, lambda question: question.redeem(found.posted))
             else:

@@ -139,6 +139,7 @@ async def test_an_approval_passes_once_in_the_next_attempt(attempts: Attempts) -
     again = await following.ask()
     assert (again.released, again.awaited) == (False, True)
     assert following.verdicts() == ["released", "awaited"]
+    assert following.approver.metrics.outcomes == (("awaited", 1), ("released", 1))
     assert attempts.thread.written[101].startswith("Released")
 
 
@@ -291,3 +292,12 @@ async def test_the_scope_says_whether_the_same_passes_again(attempts: Attempts, 
     assert bool(again.standing) is passes
     assert await following.ask(operation("psql -c 'DROP TABLE orders'")) == AWAITED
     assert not (await attempts.session(3, scope=scope).ask()).released
+
+
+async def test_the_time_to_decision_counts_from_when_people_were_asked(attempts: Attempts) -> None:
+    await attempts.session(1).ask()
+    attempts.clock.passed = 3600
+    attempts.answer("/ciguard approve {}")
+    following = attempts.session(2)
+    assert (await following.ask()).released
+    assert following.approver.metrics.longest_ms == 3600_000
