@@ -18,6 +18,7 @@ from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 from tests.e2e.conftest import AGENTS
 from tests.sandboxed import CONFINING, OFFERED
+from tests.spacy_models import saved_model
 
 KEY = "sk-ant-api03-e2e-" + "Zb4xQ9" * 12 + "AA"
 LEAKED = "ghp_" + "a1B2" * 7 + "a1" + "3tNSQc"
@@ -164,6 +165,22 @@ async def test_a_secret_split_over_chunks_arrives_masked(agent: Agent, tmp_path:
     fragments = [LEAKED[at : at + 8] for at in range(len(LEAKED) - 7)]
     assert not any(fragment in run.printed + run.errors for fragment in fragments)
     assert run.summary["masked"] >= 1
+
+
+async def test_a_name_split_over_chunks_arrives_masked_and_none_reaches_the_model(
+    agent: Agent, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = "I asked Ada Lovelace in Lisbon.\n\nShe agrees."
+    pieces = tuple(text[at : at + 3] for at in range(0, len(text), 3))
+    masking = f"masking: {{{{names: {{{{model: {saved_model(tmp_path_factory.mktemp('models'))}}}}}}}}}\n"
+    script = steps(lambda c: [shell(c, "echo mr Jones")], lambda _: [Text(text, pieces)])
+    run = await guarded(script, agent("Whom did you ask? mr Jones?"), tmp_path, policy=POLICY + masking)
+    assert run.status == 0, run.errors
+    assert "I asked [ciguard-masked:person:" in run.printed
+    assert "She agrees." in run.printed
+    assert not any(name in run.printed for name in ("Lovelace", "Lisbon"))
+    assert b"Jones" not in run.upstream
+    assert b"? [ciguard-masked:person:" in run.upstream
 
 
 async def test_a_secret_in_a_tool_result_never_reaches_the_model(agent: Agent, tmp_path: Path) -> None:
