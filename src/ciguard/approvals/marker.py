@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -109,6 +110,7 @@ def read(body: str) -> Marker | None:
         raw = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4))
         marker = msgspec.json.decode(raw, type=Marker)
         marker.resolved()
+        datetime.fromisoformat(marker.expires)
     except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, ValueError, KeyError):
         return None
     return marker

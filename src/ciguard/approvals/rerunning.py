@@ -38,26 +38,27 @@ class Open:
         )
 
 
-def same_attempt(comments: Sequence[Comment], reference: str) -> list[Open]:
-    """The requests of the attempt that asked ``reference``, that one first; empty when no comment asks it.
-
-    All are by the account that asked it. Of two comments with the same request the older counts.
-    """
-    found = [
+def requests(comments: Sequence[Comment]) -> list[Open]:
+    """What ``comments`` ask, whoever wrote them, oldest first."""
+    return [
         Open(marker, Posted(comment.id, comment.created, ""), comment.author)
         for comment in sorted(comments, key=lambda one: one.id)
         if (marker := read(comment.body))
     ]
-    asked = next((one for one in found if one.marker.reference == reference), None)
-    if asked is None:
-        return []
+
+
+def same_attempt(found: Sequence[Open], asked: Open) -> list[Open]:
+    """The requests of the attempt that asked ``asked``, that one first, all by the account that asked it.
+
+    Of two comments with the same request the older counts.
+    """
     belonging = {
         one.marker.reference: one
         for one in reversed(found)
         if (one.author.id, one.marker.run, one.marker.attempt)
         == (asked.author.id, asked.marker.run, asked.marker.attempt)
     }
-    return [asked, *(one for one in belonging.values() if one.marker.reference != reference)]
+    return [asked, *(one for one in belonging.values() if one.marker.reference != asked.marker.reference)]
 
 
 def missing(rulings: Sequence[Ruling]) -> str:

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _resumed(api: GitHubApi, event: CommentEvent, asked: str) -> str:
     """What was done, or why nothing was."""
     from ciguard.approvals.clock import SteadyClock
-    from ciguard.approvals.rerunning import missing, same_attempt
+    from ciguard.approvals.rerunning import missing, requests, same_attempt
     from ciguard.errors import ApprovalUnavailable
     from ciguard.forge.desk import prepared
     from ciguard.forge.github_runs import find_run, run_failed_jobs_again
@@ -96,8 +96,12 @@ async def _resumed(api: GitHubApi, event: CommentEvent, asked: str) -> str:
     since = Posted(0, clock.now() - LONGEST_RUN, "")
     what = f"the comments of {repository}#{event.number} cannot be read"
     comments = await prepared(lambda: thread.comments(since, Freshness.ANEW), what, NEEDS, clock)
-    found = same_attempt(comments, asked)
-    if not found or not await _may_ask(thread, found[0].author, clock):
+    every = requests(comments)
+    for one in [one for one in every if one.marker.reference == asked]:
+        if await _may_ask(thread, one.author, clock):
+            found = same_attempt(every, one)
+            break
+    else:
         return f"nothing to do: no request {asked} waits here"
     if why := missing([await _ruling(thread, one, clock) for one in found]):
         return f"nothing to do: {why}"

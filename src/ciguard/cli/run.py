@@ -64,19 +64,13 @@ def _keep(refusal: CiguardError, path: Path) -> None:
 
 
 def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mapping[str, str], directory: Path) -> int:
-    from ciguard.approvals.admission import references
     from ciguard.forge.github_files import workflow_commands_stopped
     from ciguard.guard.session import plan, run_guarded
     from ciguard.identity.establish import IdentityMode
     from ciguard.sandbox.own_process import scrub_environment
 
-    approved = references(options.approved)
-    if approved is None:
-        raise UsageError(
-            "--approved takes the output awaiting of another session", "pass it on as it is, and nothing else"
-        )
     mode = IdentityMode(options.identity)
-    planned = plan(environ, Path.cwd(), options.policy, mode, options.base_ref, approved)
+    planned = plan(environ, Path.cwd(), options.policy, mode, options.base_ref, _approved(options.approved))
     scrub_environment(planned.credential_variables)
     paint = _painter()
     _announce_keys(planned, environ, paint)
@@ -95,6 +89,20 @@ def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mappin
     if outcome.failure:
         raise outcome.failure
     return outcome.status
+
+
+def _approved(text: str) -> tuple[str, ...]:
+    """The references that ``--approved`` gives."""
+    if not text:
+        return ()
+    from ciguard.approvals.admission import references
+
+    found = references(text)
+    if found is None:
+        raise UsageError(
+            "--approved takes the output awaiting of another session", "pass it on as it is, and nothing else"
+        )
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -162,7 +162,7 @@ def _entry(session: Session, event: Mapping[str, Any]) -> Entry | None:
             title = _title(event, "asked", f"{event['approval']} on {event['place']}", Tone.WARNING)
             return Entry(event, frozenset({Kind.HELD}), title, f"{who}, until {event['expires']}")
         case EventType.VERDICT:
-            tone = Tone.GOOD if event["outcome"] == "released" else Tone.BAD
+            tone = {"released": Tone.GOOD, "awaited": Tone.WARNING}.get(event["outcome"], Tone.BAD)
             title = _title(event, event["outcome"], f"{event['approval']} after {event['waited_ms'] // 1000} s", tone)
             return Entry(event, frozenset({Kind.HELD}), title, event["reason"])
         case EventType.NOTIFIED if event["reason"]:

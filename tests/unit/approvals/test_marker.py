@@ -53,6 +53,7 @@ def spoilt(**changes: object) -> str:
         {"digest": "a" * 23},
         {"request": "3f9a2c.0"},
         {"expires": "tomorrow"},
+        {"expires": "2026-99-01T00:00:00Z"},
         {"excluded": ["1001"]},
         {"excluded": [2**70]},
         {"panels": [{"count": 0, "electors": []}]},

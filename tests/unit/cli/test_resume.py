@@ -194,6 +194,14 @@ def test_a_reader_cannot_write_a_request(scene: Scene) -> None:
     assert scene.started == 0
 
 
+def test_a_copy_in_an_older_comment_does_not_stand_in_the_way(scene: Scene) -> None:
+    old = scene.forge.comment(7, "mallory", "Nice.")
+    reference = scene.ask()
+    (asked,) = scene.forge.written_by(ACTIONS_BOT)
+    scene.forge.edit(old, "mallory", asked.body)
+    assert "runs again" in scene.comment(f"/ciguard approve {reference}")[1]
+
+
 def test_what_a_machine_account_asks_counts_when_it_can_write(scene: Scene) -> None:
     assert "runs again" in scene.comment(f"/ciguard approve {scene.ask(author='carol')}")[1]
 
