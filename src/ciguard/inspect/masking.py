@@ -121,7 +121,7 @@ class Masker:
 
     def mask_each(self, texts: Iterable[str]) -> dict[str, Masked]:
         """Those of ``texts`` that hold a secret, each masked like on its own; one pass over all of them."""
-        distinct = [text for text in dict.fromkeys(texts) if len(text) >= SHORTEST]
+        distinct = list(dict.fromkeys(text for text in texts if len(text) >= SHORTEST))
         found: dict[str, Masked] = {}
         for text, spans in find_each(self._matchers, distinct):
             if replacements := self.replacements(apart(spans, self._placeholders, text, 0), 0):
