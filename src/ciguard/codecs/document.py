@@ -1,8 +1,9 @@
 """JSON request bodies, read piece by piece.
 
 Agents resend the whole conversation with every request. So a body is split into its top-level values, and the
-conversation list into its items, without parsing what is inside: a piece that was seen before is recognised by its
-bytes and costs no more. Pieces can be replaced one by one; all others keep their bytes.
+conversation list into its items: a piece that was seen before is recognised by its bytes and costs no more. Pieces can
+be replaced one by one; all others keep their bytes. Most agents write without white space. Of a body that is the same
+when it is written again, all is parsed at once, and the values are there for whoever needs them next.
 
 JSON is read strictly (RFC 8259, and RFC 8785 on duplicate names): what two parsers could understand differently is an
 error, because the guard and the upstream must see the same request.

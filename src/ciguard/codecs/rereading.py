@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ciguard.codecs.document import BEFORE_VALUE, Document, Part, refuse_many, split
 
@@ -30,7 +30,8 @@ _CHUNK = 65_536
 class _Read:
     """A body that was read: where its list begins (behind the bracket), where each item ends, and the parts before."""
 
-    document: Document
+    raw: bytes
+    parts: tuple[Part, ...]
     begin: int
     ends: tuple[int, ...]
     before: int
@@ -46,13 +47,12 @@ class Rereader:
     def split(self, raw: bytes) -> Document:
         """See :func:`ciguard.codecs.document.split`."""
         earlier, items = self._most_in_common(raw)
-        read = None if earlier is None else self._resumed(raw, earlier, items)
-        if read is None:
+        resumed = None if earlier is None else self._resumed(raw, earlier, items)
+        if resumed is None:
             document = split(raw, self._listed)
-            read = _read(raw, document)
+            read = _read(raw, document.parts)
         else:
-            document = read.document
-            read = replace(read, document=Document(raw, document.parts))
+            document, read = resumed
         if read is not None and len(raw) <= LONGEST_KEPT:
             if earlier is not None and items >= len(earlier.ends) - 2:
                 self._kept.remove(earlier)  # the same conversation, which goes on
@@ -65,35 +65,34 @@ class Rereader:
         for read in self._kept:
             # What ends an item must be common too: 1 is the beginning of 12. The last one in common is read once more,
             # so that an item follows those that are taken over, as one followed them before.
-            items = bisect_left(read.ends, _common(read.document.raw, raw)) - 1
+            items = bisect_left(read.ends, _common(read.raw, raw)) - 1
             if items > most:
                 best, most = read, items
         return best, most
 
-    def _resumed(self, raw: bytes, best: _Read, most: int) -> _Read | None:
+    def _resumed(self, raw: bytes, best: _Read, most: int) -> tuple[Document, _Read] | None:
         """``raw`` with the first ``most`` items of ``best`` taken over; None when no item follows them."""
         between = _BETWEEN.match(raw, best.ends[most - 1])
         if between is None:
             return None
         rest = split(raw[: best.begin] + raw[between.end() :], self._listed)
-        old, new = best.document.parts, rest.parts
-        parts = (*old[: best.before + most], *new[best.before :])
+        new = rest.parts[best.before :]
+        parts = (*best.parts[: best.before + most], *new)
         refuse_many(len(parts) + 1)  # the list itself is one of the fields
-        ends = _ends(raw, between.end(), [part.raw for part in new[best.before :] if part.item])
+        ends = _ends(raw, between.end(), [part.raw for part in new if part.item])
         values = {place + most: value for place, value in rest.values.items() if place >= best.before}
-        return _Read(Document(raw, parts, values), best.begin, (*best.ends[:most], *ends), best.before)
+        read = _Read(raw, parts, best.begin, (*best.ends[:most], *ends), best.before)
+        return Document(raw, parts, values), read
 
 
-def _read(raw: bytes, document: Document) -> _Read | None:
-    """Where the items of ``document`` are; None when it has none."""
-    items = [part.raw for part in document.parts if part.item]
+def _read(raw: bytes, parts: tuple[Part, ...]) -> _Read | None:
+    """Where the items of a body with these ``parts`` are; None when it has none."""
+    items = [part.raw for part in parts if part.item]
     if not items:
         return None
-    before = next(place for place, part in enumerate(document.parts) if part.item)
-    begin = _list_begin(raw, document.parts[:before])
-    return (
-        None if begin is None else _Read(Document(raw, document.parts), begin, tuple(_ends(raw, begin, items)), before)
-    )
+    before = next(place for place, part in enumerate(parts) if part.item)
+    begin = _list_begin(raw, parts[:before])
+    return None if begin is None else _Read(raw, parts, begin, tuple(_ends(raw, begin, items)), before)
 
 
 def _list_begin(raw: bytes, before: tuple[Part, ...]) -> int | None:

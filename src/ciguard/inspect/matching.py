@@ -13,10 +13,9 @@ class Matcher(Protocol):
     """Recognises some secrets in a text and its projection (see :mod:`ciguard.inspect.projection`)."""
 
     def hints(self, data: bytes) -> Sequence[Hint]:
-        """What :meth:`find` needs to know of ``data``.
+        """What leads :meth:`find` to every secret in ``data``.
 
-        A hint depends only on what stands before its end, and whether there is more to find there only on the text: so
-        hints that there would be none without what stands around a text do no harm.
+        Whether there is a hint depends only on what stands before its end. One that leads nowhere does no harm.
         """
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:

@@ -158,7 +158,8 @@ def test_a_long_conversation_does_not_make_others_be_forgotten(monkeypatch: pyte
 
     monkeypatch.setattr(rereading, "split", counting)
     rereader = Rereader("messages")
-    conversations: list[list[str]] = [[f"{name}" * 1000] * 20 for name in range(rereading.KEPT)]
+    begun = ["begin" * 100] * 4
+    conversations: list[list[str]] = [[*begun, *[f"{name}" * 1000] * 20] for name in range(rereading.KEPT)]
     for turn in range(10):
         for messages in conversations:
             messages.append(f"{turn}" * 1000)
