@@ -228,7 +228,7 @@ class Runner:
     def _identity_tokens(self, job: GitLabJob, checkout: Repository) -> dict[str, str]:
         """A token for each of the job's ``id_tokens``."""
         preview = subprocess.run(
-            [*COMMAND, "--preview"],
+            [*COMMAND, "--preview", "--no-json-schema-validation"],
             cwd=checkout.path,
             env=self._environment(),
             capture_output=True,

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.e2e.gitlab.runner import JOB, PROJECT, VERSION
 from tests.e2e.gitlab.stage import Stage, verified
 from tests.e2e.repository import ROOT
+
+pytestmark = pytest.mark.timeout(300)
 
 FOLDER = ROOT / "gitlab/examples/any-command"
 UPDATE = """\

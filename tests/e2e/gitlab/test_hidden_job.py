@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.e2e.gitlab.stage import Stage, verified
+
+pytestmark = pytest.mark.timeout(300)
 
 RULE = "{id: no-touching, on: [command], command: {run: [touch forbidden]}, action: block}"
 SHOW = "env | cut -d = -f 1 | sort >"
