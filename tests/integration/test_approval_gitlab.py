@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,14 @@ def readonly(forge: GitLabForge) -> None:
     forge.tokens[forge.token] = type(forge.tokens[forge.token])(forge.user(GUARD_BOT), writes=False)
 
 
+def expiring(forge: GitLabForge) -> None:
+    forge.tokens[forge.token] = replace(forge.tokens[forge.token], expires="2026-01-02")
+
+
 @pytest.mark.parametrize(
     ("prepare", "environ", "cause"),
     [
+        (expiring, {}, "the guard's token ends at 2026-01-02 00:00 UTC"),
         (readonly, {}, "cannot comment on gitlab.com/acme/platform/shop!7"),
         (lambda forge: forge.groups.clear(), {}, "sees no user or group of that name"),
         (lambda forge: forge.tokens.clear(), {}, "does not accept the token"),
