@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import ciguard
+from ciguard.guard.egress.session_ca import SessionCA
 from ciguard.session.manifest import Completeness
 from ciguard.session.reading import Session, open_session
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
 from ciguard.testing.model import LoopbackModel, Paused, Text
 from tests.integration.guarded import CREDENTIAL, RULES, every, fine, leaks, until
+from tests.integration.proxied import serving
 from tests.sandboxed import OFFERED
 
 BEST = OFFERED[0].value
@@ -435,3 +438,23 @@ while True:
         output, errors = await verified.communicate()
         assert verified.returncode == 65
         assert b"incomplete" in output + errors or b"not finished" in output + errors
+
+
+@pytest.mark.parametrize("vouched_for", [True, False])
+async def test_an_upstream_over_tls_is_called_if_the_machines_certificates_vouch_for_it(
+    tmp_path: Path, vouched_for: bool
+) -> None:
+    ca = SessionCA()
+    (tmp_path / "roots.pem").write_text((ca if vouched_for else SessionCA()).certificate)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"type": "message", "content": [{"type": "text", "text": "Done."}], "usage": {}})
+
+    async with serving(answer, ca.context("localhost")) as server:
+        (tmp_path / ".ciguard.yml").write_text(POLICY.format(url=f"https://localhost:{server.port}", more=""))
+        agent = python("try: print(ask('Hi').read().decode())\nexcept OSError as error: print(error)")
+        ran = await run(tmp_path, agent, environ={"SSL_CERT_FILE": str(tmp_path / "roots.pem")})
+    assert ("Done." in ran.output) is vouched_for
+    assert [request.path for request in server.requests] == (["/v1/messages"] if vouched_for else [])
+    [response] = [event for event in ran.session.events if event["type"] == "response"]
+    assert response["status"] == (200 if vouched_for else 502)

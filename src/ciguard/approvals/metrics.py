@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median_low
 
 BY_PEOPLE = frozenset({"released", "denied"})
 """Outcomes that somebody decided; the others are what became of a request that nobody decided."""
@@ -37,9 +36,10 @@ class Metrics:
 def metrics(requests: int, verdicts: Iterable[tuple[str, int]]) -> Metrics:
     """The metrics of ``requests`` whose ``verdicts`` each are an outcome and the milliseconds until then."""
     given = list(verdicts)
-    waits = [waited for outcome, waited in given if outcome in BY_PEOPLE]
+    waits = sorted(waited for outcome, waited in given if outcome in BY_PEOPLE)
     outcomes = tuple(sorted(Counter(outcome for outcome, _ in given).items()))
-    return Metrics(requests, outcomes, median_low(waits) if waits else 0, max(waits, default=0))
+    median = waits[(len(waits) - 1) // 2] if waits else 0
+    return Metrics(requests, outcomes, median, max(waits, default=0))
 
 
 def duration(milliseconds: int) -> str:

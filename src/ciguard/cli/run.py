@@ -40,7 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("there is no command to run", 'name one after --: ciguard run -- claude -p "fix the bug"')
     # Nearly all that is made until the agent starts stays; see run_guarded.
     gc.disable()
-    from ciguard.guard.session import new_session_directory
+    from ciguard.guard.certificates import unread
+
+    with unread():
+        from ciguard.guard.session import new_session_directory
     from ciguard.sandbox.own_process import harden
 
     harden()

@@ -10,6 +10,7 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from ciguard.guard.certificates import trusted
 from ciguard.guard.connection import Route
 
 CONNECT_TIMEOUT = 30.0
@@ -118,13 +119,15 @@ class Upstreams:
         connection = route.connection
         target = connection.declared.upstream.rstrip("/") + route.path + (f"?{route.query}" if route.query else "")
         credential = route.codec.credential_headers(connection.credential)
+        url = URL(target, encoded=True)
         try:
             response = await self._client.request(
                 route.endpoint.method,
-                URL(target, encoded=True),
+                url,
                 headers=[*headers, ("Accept-Encoding", "identity"), *credential.items()],
                 data=body,
                 allow_redirects=False,
+                ssl=trusted() if url.scheme == "https" else True,
             )
         except TimeoutError:
             raise UpstreamError(504, "the upstream did not answer in time") from None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ciguard.errors import CredentialMissing
+from ciguard.guard.certificates import trusted
 from ciguard.guard.credential import credential
 from ciguard.guard.judge import Notice, NoticeKind
 from ciguard.identity.fetch import is_loopback
@@ -159,7 +160,9 @@ class Webhook:
         import aiohttp
 
         async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(ssl=trusted()),
         ) as client:
             while True:
                 message = await self._waiting.get()
