@@ -50,9 +50,9 @@ class EventParser:
 
     def cut(self, chunk: bytes) -> list[bytes]:
         """The same events as they came, for :meth:`read` to read in their order."""
-        if not self._held and 0 <= chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
-            # Most chunks are one event.
-            return [chunk]
+        if not self._held and chunk.endswith(b"\n\n") and b"\r" not in chunk and b"\n\n\n" not in chunk:
+            # Whole events, as nearly all chunks are.
+            return [one + b"\n\n" for one in chunk[:-2].split(b"\n\n")]
         self._held += chunk
         events: list[bytes] = []
         while True:
