@@ -17,6 +17,7 @@ from ciguard.policy.models import IsolationLevel
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 from tests.e2e.conftest import AGENTS
+from tests.e2e.isolation.besieged import ORDINARY, Host, place
 from tests.sandboxed import CONFINING, OFFERED
 from tests.spacy_models import saved_model
 
@@ -95,13 +96,22 @@ def steps(*answers: Callable[[Conversation], Sequence[Block]]) -> Script:
     return script
 
 
-async def guarded(script: Script, command: list[str], folder: Path, level: str = "auto", policy: str = POLICY) -> Run:
-    """Run ``command`` behind the guard in a fresh workspace."""
+async def guarded(
+    script: Script,
+    command: list[str],
+    folder: Path,
+    level: str = "auto",
+    policy: str = POLICY,
+    owner: int | None = None,
+) -> Run:
+    """Run ``command`` behind the guard in a fresh workspace, which belongs to ``owner``."""
     workspace, home, session = folder / "workspace", folder / "home", folder / "session"
     workspace.mkdir()
     home.mkdir()
     async with LoopbackModel(script, api_keys=[KEY]) as model:
         (workspace / ".ciguard.yml").write_text(policy.format(url=model.url, level=level, agents=AGENTS.parent))
+        if owner is not None:
+            os.chown(workspace, owner, owner)
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -151,6 +161,25 @@ async def test_a_plain_task(agent: Agent, tmp_path: Path, level: IsolationLevel)
     assert run.status == 0
     assert (tmp_path / "workspace/made.txt").read_text() == "made\n"
     assert "The file is there." in run.printed
+    calls = run.events_of("operation", operation="tool_call")
+    assert [(call["effect"], call["decision"]["action"]) for call in calls] == [("forwarded", "allow")]
+    assert run.events_of("agent_exited", status=0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make the agent another user")
+async def test_a_plain_task_as_the_owner_of_the_workspace(agent: Agent) -> None:
+    """The level ``user``, which needs a guard that is root and a workspace that is not root's."""
+    script = steps(
+        lambda c: [Text("I make the file."), shell(c, "id -u > made.txt && cat made.txt")],
+        lambda _: [Text("The file is there.")],
+    )
+    with place(Host("root in a user's workspace", (), ORDINARY)) as folder:
+        run = await guarded(script, agent("Make the file made.txt"), folder, "user", owner=ORDINARY)
+        assert (folder / "workspace/made.txt").read_text() == f"{ORDINARY}\n"
+        assert (folder / "workspace/made.txt").stat().st_uid == ORDINARY
+    assert run.status == 0, run.errors
+    assert "The file is there." in run.printed
+    assert run.events[0]["isolation"]["level"] == "user"
     calls = run.events_of("operation", operation="tool_call")
     assert [(call["effect"], call["decision"]["action"]) for call in calls] == [("forwarded", "allow")]
     assert run.events_of("agent_exited", status=0)

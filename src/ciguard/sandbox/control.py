@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _HEAD = struct.Struct(">I")
@@ -25,10 +25,11 @@ class Closed(Exception):
 def send(channel: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
     """Send one message. Raises Closed."""
     body = json.dumps(message).encode("ascii")
+    data = _HEAD.pack(len(body)) + body
     try:
-        # The descriptors ride on the head, whose first byte is there whenever they are.
-        sent = socket.send_fds(channel, [_HEAD.pack(len(body))], list(descriptors))
-        channel.sendall(_HEAD.pack(len(body))[sent:] + body)
+        # The descriptors ride on the first bytes, which are there whenever they are.
+        sent = socket.send_fds(channel, [data[: _HEAD.size]], list(descriptors)) if descriptors else 0
+        channel.sendall(data[sent:])
     except (BrokenPipeError, ConnectionResetError):
         raise Closed from None
 
@@ -43,15 +44,46 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
         head += _exactly(channel, _HEAD.size - len(head)) if head else b""
         if not head:
             raise Closed
-        (length,) = _HEAD.unpack(head)
-        if length > LONGEST:
+        return _parsed(_exactly(channel, _length(head))), descriptors
+    except ConnectionResetError:
+        raise Closed from None
+
+
+class Incoming:
+    """Messages without descriptors, from their bytes as they come."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Take what was received; yields each message that is complete. Raises Closed at the end, or a broken one."""
+        if not data:
             raise Closed
-        message = json.loads(_exactly(channel, length))
-    except (ConnectionResetError, ValueError):
+        self._bytes += data
+        while len(self._bytes) >= _HEAD.size:
+            end = _HEAD.size + _length(self._bytes[: _HEAD.size])
+            if len(self._bytes) < end:
+                return
+            body = bytes(self._bytes[_HEAD.size : end])
+            del self._bytes[:end]
+            yield _parsed(body)
+
+
+def _length(head: bytes | bytearray) -> int:
+    (length,) = _HEAD.unpack(head)
+    if length > LONGEST:
+        raise Closed
+    return int(length)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(body)
+    except ValueError:
         raise Closed from None
     if not isinstance(message, dict):
         raise Closed
-    return message, descriptors
+    return message
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:

@@ -26,6 +26,9 @@ GRACE = 5.0
 READY = 20.0
 """Seconds that a launcher may take to be ready."""
 
+MOST_AT_ONCE = 1 << 18
+"""Bytes that are taken from the launcher in one go."""
+
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 KEEP_ON_TERMINAL = ("sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh")
@@ -130,6 +133,8 @@ class Agent:
         loop = asyncio.get_running_loop()
         answers: set[asyncio.Task[None]] = set()
         broken: list[BaseException] = []
+        incoming = control.Incoming()
+        ended: asyncio.Future[int] = loop.create_future()
 
         def answered(task: asyncio.Task[None]) -> None:
             answers.discard(task)
@@ -145,14 +150,37 @@ class Agent:
                     task.add_done_callback(answered)
                 case {"repeated": list(counts)}:
                     self._deciding.repeated(dict(counts))
-                case {"exceeded": str(words)} if on_exceeded is not None:
-                    on_exceeded(words)
+                case {"exceeded": str(words)}:
+                    if on_exceeded is not None:
+                        on_exceeded(words)
+                case {"failed": int(number)}:
+                    raise _cannot_be_executed(self._argv[0], number)
+                case {"exited": int(code)}:
+                    ended.set_result(code)
+                case _:
+                    raise GuardFailure("the launcher said something unknown", "report this as a bug of ciguard")
 
+        def readable() -> None:
+            try:
+                for message in incoming.feed(self._received()):
+                    heard(message)
+            except BlockingIOError:
+                return
+            except Exception as error:  # noqa: BLE001 - raised where the agent is waited for
+                ended.set_exception(error)
+            if ended.done():
+                loop.remove_reader(self._channel)
+
+        loop.add_reader(self._channel, readable)
         try:
-            code = await loop.run_in_executor(
-                None, self._follow, lambda message: loop.call_soon_threadsafe(heard, message)
-            )
+            code = await ended
+        except control.Closed:
+            processes.kill_descendants()
+            raise GuardFailure(
+                "what stands between the guard and the agent was killed", "look whether the machine ran out of memory"
+            ) from None
         finally:
+            loop.remove_reader(self._channel)
             self._over = True
             for task in answers:
                 task.cancel()
@@ -161,6 +189,13 @@ class Agent:
         if code < 0:
             return Exit(128 - code, _name(-code))
         return Exit(code)
+
+    def _received(self) -> bytes:
+        """What has come from the launcher; nothing when it is gone."""
+        try:
+            return self._channel.recv(MOST_AT_ONCE, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            return b""
 
     def stop(self) -> None:
         """Ask the agent to end, and kill it when it has not after :data:`GRACE`."""
@@ -175,26 +210,6 @@ class Agent:
         answer = await self._deciding.decide(question, told)
         with suppress(control.Closed, OSError):
             control.send(self._channel, {"answer": question, "refusal": answer.refusal, "once": answer.once})
-
-    def _follow(self, heard: Callable[[dict[str, Any]], object]) -> int:
-        while True:
-            try:
-                message, _ = control.receive(self._channel)
-            except control.Closed:
-                processes.kill_descendants()
-                raise GuardFailure(
-                    "what stands between the guard and the agent was killed",
-                    "look whether the machine ran out of memory",
-                ) from None
-            match message:
-                case {"question": _} | {"repeated": _} | {"exceeded": _}:
-                    heard(message)
-                case {"failed": int(number)}:
-                    raise _cannot_be_executed(self._argv[0], number)
-                case {"exited": int(code)}:
-                    return code
-                case _:
-                    raise GuardFailure("the launcher said something unknown", "report this as a bug of ciguard")
 
     def _signal(self, number: int) -> None:
         if self._over:

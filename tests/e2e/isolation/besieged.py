@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import ciguard
+from ciguard.sandbox.confining import effective_capabilities
+from ciguard.sandbox.levels import CAP_SYS_ADMIN
 from ciguard.session.reading import Session, open_session
 
 ATTACKER = Path(__file__).with_name("attacker.py")
@@ -56,6 +58,18 @@ class Host:
         return self.uid == 0
 
 
+SUDOER = f"""\
+mount -t tmpfs none /mnt && cd /mnt && mkdir sudoers.d
+{{ cat /etc/passwd; echo 'worker:x:{ORDINARY}:{ORDINARY}::/var/tmp:/bin/sh'; }} > passwd
+{{ cat /etc/shadow; echo 'worker:*:19000:0:99999:7:::'; }} > shadow
+echo 'worker ALL=(ALL) NOPASSWD: ALL' > sudoers.d/worker
+chmod 0440 sudoers.d/worker shadow
+for place in passwd shadow sudoers.d; do mount --bind "$place" "/etc/$place" || exit; done
+cd "$OLDPWD" && exec "$@"
+"""
+"""Makes the ordinary user one that has sudo without a password, as on hosted runners, in a mount namespace alone."""
+
+
 def hosts() -> list[Host]:
     """Everybody whom the user of these tests can be."""
     if os.getuid() != 0:
@@ -64,12 +78,14 @@ def hosts() -> list[Host]:
     containers = ("setpriv", f"--bounding-set=-all,{drop}", f"--inh-caps=-all,{drop}", "--")
     nothing = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
     user = ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--")
+    sudoer = ("unshare", "--mount", "sh", "-c", SUDOER, "sh", *user)
     return [
         Host("root", (), 0),
         Host("root in a user's workspace", (), ORDINARY),
         Host("root in a container", containers, 0),
         Host("root without capabilities", nothing, 0),
         Host("user", user, ORDINARY),
+        *([Host("user with sudo", sudoer, ORDINARY)] if CAP_SYS_ADMIN in effective_capabilities() else []),
     ]
 
 
@@ -154,8 +170,8 @@ class Machine:
         self._stack.close()
 
 
-def offered(host: Host) -> list[str]:
-    """The levels that this machine offers to ``host``, as it is told by ``ciguard doctor``."""
+def offered(host: Host) -> dict[str, list[str]]:
+    """The levels that this machine offers to ``host``, with what ``ciguard doctor`` says of each."""
     with place(host) as folder:
         if host.uid != os.getuid():
             os.chown(folder, host.uid, host.uid)
@@ -167,11 +183,11 @@ def offered(host: Host) -> list[str]:
             text=True,
             check=True,
         )
-    return [
-        finding["name"]
+    return {
+        finding["name"]: finding["words"]
         for finding in json.loads(told.stdout)
         if finding["subject"] == "isolation" and finding["available"]
-    ]
+    }
 
 
 def besieged(host: Host, level: str) -> Fought:

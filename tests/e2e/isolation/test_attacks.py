@@ -12,7 +12,8 @@ from ciguard.policy.models import IsolationLevel
 from tests.e2e.isolation.besieged import CANARY, CHECKOUT, CREDENTIAL, TOUCHED, Fought, besieged, hosts, offered
 
 HOSTS = {host.name: host for host in hosts()}
-LEVELS = [(name, level) for name, host in HOSTS.items() for level in offered(host)]
+OFFERED = {name: offered(host) for name, host in HOSTS.items()}
+LEVELS = [(name, level) for name, levels in OFFERED.items() for level in levels]
 CONFINING = [(name, level) for name, level in LEVELS if level not in ("user", "none")]
 AT_USER = [name for name, level in LEVELS if level == "user"]
 everywhere = pytest.mark.parametrize(("name", "level"), LEVELS)
@@ -44,6 +45,11 @@ def documented() -> list[set[str]]:
 def fought(name: str, level: str) -> Fought:
     """One siege, for all its tests."""
     return besieged(HOSTS[name], level)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTS if name == "user with sudo"])
+def test_a_user_with_sudo_gets_namespaces_through_it(name: str) -> None:
+    assert "reached through sudo" in OFFERED[name]["namespace"]
 
 
 @where_it_confines

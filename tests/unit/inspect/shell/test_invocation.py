@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciguard.inspect.shell.analysis import analyse
@@ -82,16 +82,21 @@ PATTERNS = [
     "b --y=z",
     "* ** c -x",
     "* ** ** c",
+    "a b c",
 ]
 WORDS = st.builds(
     Word,
-    st.sampled_from(["a", "b", "c", "-x", "--y=z", "--y", "z", "-", "--", "x-secret", "/bin/a", "$X", "a*", "", "?"]),
+    st.sampled_from(
+        ["a", "b", "c", "-x", "--y=z", "--y", "z", "-", "--", "x-secret", "-secret", "/bin/a", "$X", "a*", "", "?"]
+    ),
     st.booleans(),
     st.booleans(),
 )
 
 
 @given(st.lists(st.sampled_from(PATTERNS), max_size=5), st.lists(WORDS, max_size=5))
+@example(["a b c"], [Word("a"), Word("c")])
+@example(["* ** *secret*"], [Word("a"), Word("-secret")])
 def test_patterns_asked_at_once_say_what_they_say_one_by_one(patterns: list[str], words: list[Word]) -> None:
     command, invocations = Command(tuple(words)), Invocations(patterns)
     for _ in range(2):
