@@ -63,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _commands(*, quick: bool) -> int:
-    from scripts.benchmarks.commands import table
+    from scripts.benchmarks.commands import starts, table
 
-    report = f"{_measured('scripts/bench --commands')}\n\n{table(10 if quick else 1, 1 if quick else 2)}\n"
+    parts = [_measured("scripts/bench --commands"), table(10 if quick else 1, 1 if quick else 2), starts(20)]
+    report = "\n\n".join(parts) + "\n"
     return _section(report, _BEGIN_COMMANDS, _END_COMMANDS, quick=quick)
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from ciguard.policy.models import IsolationLevel
+from ciguard.sandbox.choosing import open_level
+from ciguard.sandbox.levels import Wanted
+from ciguard.sandbox.places import Request
 from scripts.benchmarks.systems import ROOT
 
 BARE = "bare"
@@ -75,6 +81,35 @@ def table(divisor: int, rounds: int) -> str:
             cells = [f"{bare:.2f} s", *(f"{cost:.2f} s (× {cost / bare:.2f})" for cost in guarded)]
             lines.append(f"| {work.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def starts(rounds: int) -> str:
+    """The measured table of what it takes until a sandbox is tried out and ready: the least of all rounds."""
+    lines = ["| until the sandbox is ready | wall time | processor time |", "|---|---:|---:|"]
+    with tempfile.TemporaryDirectory(prefix="ciguard-bench-") as scratch:
+        for level in (IsolationLevel.LANDLOCK, IsolationLevel.NAMESPACE):
+            taken = [_started(level, Path(scratch)) for _ in range(rounds)]
+            wall, processor = (min(times) for times in zip(*taken, strict=True))
+            lines.append(f"| {level} | {1000 * wall:.0f} ms | {1000 * processor:.0f} ms |")
+    return "\n".join(lines)
+
+
+def _started(level: IsolationLevel, scratch: Path) -> tuple[float, float]:
+    """Seconds until a sandbox at ``level`` is ready, and of processor time once it is ended."""
+    workspace, session, own = scratch / "work", scratch / "session", scratch / "agent"
+    for folder in (workspace, session, own / "tmp", own / "home"):
+        folder.mkdir(exist_ok=True, parents=True)
+    used, began = _processor_time(), time.monotonic()
+    sandbox = open_level(level, Wanted(Request(os.environ, workspace, own, session), [4]), os.environ)
+    ready = time.monotonic() - began
+    sandbox.close()
+    return ready, _processor_time() - used
+
+
+def _processor_time() -> float:
+    """Seconds that this process, and those that it has waited for, have used."""
+    ours, theirs = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return ours.ru_utime + ours.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
 def _workspace(scratch: Path) -> Path:

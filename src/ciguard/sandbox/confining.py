@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-from pathlib import Path
 
 from ciguard.sandbox import landlock, seccomp
 from ciguard.sandbox.confinement import Confinement
@@ -63,13 +62,14 @@ def _first_to_go(wanted: Confinement) -> None:
     """
     prctl(PR_SET_DUMPABLE, 1)
     if wanted.watched.memory is not None:
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
 
 
 def effective_capabilities() -> frozenset[int]:
     """The numbers of the capabilities in force."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    bits = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16)
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        bits = int(next(line for line in status if line.startswith("CapEff:")).split()[1], 16)
     return frozenset(number for number in range(64) if bits >> number & 1)
 
 
@@ -77,7 +77,8 @@ def drop_bounding_set() -> None:
     """Take every capability from what programs that are executed could ever gain, where that is allowed."""
     if CAP_SETPCAP not in effective_capabilities():
         return
-    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
     for number in range(last + 1):
         prctl(PR_CAPBSET_DROP, number)
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import socket
 import struct
 from collections.abc import Callable, Collection, Mapping
@@ -194,7 +193,7 @@ _Instruction = tuple[int, int, int, int]
 
 def machine() -> Machine:
     """The architecture of this machine; raises :class:`IsolationUnavailable` for one without a table."""
-    name = platform.machine()
+    name = os.uname().machine
     match name:
         case "x86_64" | "amd64":
             return Machine.X86_64

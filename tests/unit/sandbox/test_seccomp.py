@@ -156,7 +156,7 @@ def test_on_a_shared_network_only_tcp_and_unix_streams(on: Machine, family: int,
 
 
 def test_a_machine_without_a_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    monkeypatch.setattr("os.uname", lambda: os.uname_result(("Linux", "here", "6.18", "#1", "riscv64")))
     with pytest.raises(IsolationUnavailable, match="riscv64"):
         program(Network.OWN)
 
