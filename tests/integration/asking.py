@@ -103,8 +103,8 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def script(heard: list[str], command: str = COMMAND) -> Callable[[Conversation], Sequence[Block]]:
-    """What the model says: it tries to deploy, and then says that it is done."""
+def script(heard: list[str], command: str = COMMAND, times: int = 1) -> Callable[[Conversation], Sequence[Block]]:
+    """What the model says: it tries to deploy, ``times`` times at once, and then says that it is done."""
 
     def answer(conversation: Conversation) -> Sequence[Block]:
         heard.extend(result.text for result in conversation.tool_results)
@@ -114,7 +114,8 @@ def script(heard: list[str], command: str = COMMAND) -> Callable[[Conversation],
             return [Text("Shipping")]
         if conversation.provider is Provider.OPENAI_RESPONSES:
             return [Text("All tests pass, so I ship it."), Call("exec_command", {"cmd": command})]
-        return [Text("All tests pass, so I ship it."), Call("Bash", {"command": command, "description": "ship"})]
+        calls = [Call("Bash", {"command": command, "description": "ship"}) for _ in range(times)]
+        return [Text("All tests pass, so I ship it."), *calls]
 
     return answer
 
@@ -195,11 +196,12 @@ async def site(
     prepare: Callable[[GitHubForge], object] = id,
     command: str = COMMAND,
     on: str = "tool_call",
+    times: int = 1,
 ) -> AsyncIterator[Site]:
     """A repository with a pull request, and everything that jobs there need."""
     heard: list[str] = []
     with GitHubForge() as forge, Issuer() as issuer:
-        async with LoopbackModel(script(heard, command), api_keys=[CREDENTIAL]) as model:
+        async with LoopbackModel(script(heard, command, times), api_keys=[CREDENTIAL]) as model:
             shop = folder / "shop"
             shop.mkdir()
             (shop / ".ciguard.yml").write_text(

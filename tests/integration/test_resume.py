@@ -70,3 +70,19 @@ async def test_without_a_place_where_the_answer_is_found_again_a_hold_is_a_refus
         assert not session.deployed
         assert session.events("approval_requested") == []
     assert place.forge.thread == {}
+
+
+async def test_what_is_held_at_the_same_moment_is_asked_about_before_the_job_ends(tmp_path: Path) -> None:
+    async with site(tmp_path, RESUME, times=2) as place:
+        status, errors, verdicts = await attempt(place, 1)
+        assert status == 79
+        assert "waiting: 2 operations wait for approval" in errors
+        assert [verdict["outcome"] for verdict in verdicts] == ["awaited", "awaited"]
+        first, second = asking(place)
+        place.forge.comment(7, "bob", f"/ciguard approve {reference(second)}")
+        status, _, verdicts = await attempt(place, 2)
+        assert status == 79
+        # Both calls are alike, so either may have the one approval; the other is asked about anew.
+        assert sorted(str(verdict["outcome"]) for verdict in verdicts) == ["awaited", "released"]
+        assert [verdict["comment"] for verdict in verdicts if verdict["outcome"] == "released"] == [second.id]
+        assert "Approved by @bob" not in first.body
