@@ -180,7 +180,8 @@ def _naming_both(layer: Sequence[Entry]) -> list[Entry]:
 def _of_unnamed_fork(job: Job) -> IdentityRefused:
     return IdentityRefused(
         f"{_change(job)} comes from a fork, and identity.allow has no entry for it that names both projects",
-        f"{FORK_REMEDY}. To trust a fork with this job's credentials, name it in the policy on the base branch:\n"
+        "let the pipeline skip this job for forks; to trust this one with the job's credentials, name it in the policy "
+        "on the base branch:\n"
         f"identity:\n  allow:\n    - {{project_path: THE/FORK, job_project_path: {json.dumps(job.repository[:200])}}}",
     )
 
