@@ -118,6 +118,8 @@ class Passage:
 
         A secret's placeholder stands where the secret begins; what the secret has before ``start`` is not repeated.
         """
+        if not self._edits:
+            return text
         end = start + len(text)
         first = bisect_right(self._edits, start, key=lambda edit: edit.end)
         inside = [
