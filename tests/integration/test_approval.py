@@ -124,21 +124,14 @@ async def test_an_app_makes_its_tokens_also_in_the_middle_of_a_hold(tmp_path: Pa
 
 
 async def test_an_agent_does_not_see_the_key_of_the_app(tmp_path: Path) -> None:
-    look = (
-        "import glob, os\n"
-        "print(sorted(os.environ.items()))\n"
-        "for name in glob.glob('/proc/[0-9]*/environ'):\n"
-        "    try: print(open(name).read())\n"
-        "    except OSError: print('refused')\n"
-    )
-    agent = (sys.executable, "-c", look)
+    agent = (sys.executable, "-c", LOOK)
     prepare = lambda forge: forge.install_app(replace(APP, permissions=PERMISSIONS))  # noqa: E731
     async with running(tmp_path, prepare=prepare, environ=AS_APP, agent=agent) as session:
         assert session.process.stdout
         printed = (await session.process.stdout.read()).decode()
         assert (await session.ended())[0] == 0
         assert "ANTHROPIC_BASE_URL" in printed
-        assert "CIGUARD_APP" not in printed
+        assert "CIGUARD_APP" not in printed.partition("\n")[0]
         assert PEM.splitlines()[1] not in printed
 
 
@@ -182,6 +175,15 @@ async def test_a_token_that_ends_too_early_is_found_before_the_agent_starts(tmp_
 
 
 NOTIFY = "notify: {url: {env: HOOK}, secret: {env: HOOK_SECRET}}"
+
+LOOK = """\
+import glob, os
+print(sorted(os.environ.items()))
+for name in glob.glob("/proc/[0-9]*/environ"):
+    try: print(open(name).read())
+    except OSError: print("refused")
+"""
+"""An agent that prints its own environment in the first line, and then those of others as far as it may."""
 
 
 async def test_a_channel_is_told_and_the_job_says_at_once_where_to_look(tmp_path: Path) -> None:
@@ -232,20 +234,13 @@ async def test_a_webhook_that_is_down_decides_nothing(tmp_path: Path) -> None:
 
 async def test_an_agent_sees_neither_the_address_of_a_webhook_nor_its_secret(tmp_path: Path) -> None:
     environ = {"HOOK": "https://hooks.example.com/services/T0/B0/xyzxyzxyz", "HOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
-    look = (
-        "import glob, os\n"
-        "print(sorted(os.environ.items()))\n"
-        "for name in glob.glob('/proc/[0-9]*/environ'):\n"
-        "    try: print(open(name).read())\n"
-        "    except OSError: print('refused')\n"
-    )
-    agent = (sys.executable, "-c", look)
+    agent = (sys.executable, "-c", LOOK)
     async with running(tmp_path, f'{{approvers: ["@bob"], {NOTIFY}}}', environ=environ, agent=agent) as session:
         assert session.process.stdout
         printed = (await session.process.stdout.read()).decode()
         assert (await session.ended())[0] == 0
         assert "ANTHROPIC_BASE_URL" in printed
-        assert "HOOK" not in printed
+        assert "HOOK" not in printed.partition("\n")[0]
         assert not any(value in printed for value in environ.values())
 
 
