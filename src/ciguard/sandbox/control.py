@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _HEAD = struct.Struct(">I")
@@ -22,10 +22,15 @@ class Closed(Exception):
     """The other side is gone."""
 
 
+def packed(message: Mapping[str, Any]) -> bytes:
+    """The bytes of a message without descriptors."""
+    body = json.dumps(message).encode("ascii")
+    return _HEAD.pack(len(body)) + body
+
+
 def send(channel: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
     """Send one message. Raises Closed."""
-    body = json.dumps(message).encode("ascii")
-    data = _HEAD.pack(len(body)) + body
+    data = packed(message)
     try:
         # The descriptors ride on the first bytes, which are there whenever they are.
         sent = socket.send_fds(channel, [data[: _HEAD.size]], list(descriptors)) if descriptors else 0

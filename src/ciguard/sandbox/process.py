@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,6 +118,7 @@ class Agent:
         self._argv = argv
         self._deciding = deciding
         self._over = False
+        self._outgoing = bytearray()
         self._on_terminal = on_terminal()
         self._forward_signals()
         order = {"argv": list(argv), "env": dict(environ), "cwd": str(cwd), "terminal": self._on_terminal}
@@ -161,11 +161,11 @@ class Agent:
                     raise GuardFailure("the launcher said something unknown", "report this as a bug of ciguard")
 
         def readable() -> None:
-            try:
-                for message in incoming.feed(self._received()):
-                    heard(message)
-            except BlockingIOError:
+            if (received := self._received()) is None:
                 return
+            try:
+                for message in incoming.feed(received):
+                    heard(message)
             except Exception as error:  # noqa: BLE001 - raised where the agent is waited for
                 ended.set_exception(error)
             if ended.done():
@@ -181,6 +181,7 @@ class Agent:
             ) from None
         finally:
             loop.remove_reader(self._channel)
+            loop.remove_writer(self._channel)
             self._over = True
             for task in answers:
                 task.cancel()
@@ -190,12 +191,32 @@ class Agent:
             return Exit(128 - code, _name(-code))
         return Exit(code)
 
-    def _received(self) -> bytes:
-        """What has come from the launcher; nothing when it is gone."""
+    def _received(self) -> bytes | None:
+        """What has come from the launcher: None when nothing has, no bytes when it is gone."""
         try:
             return self._channel.recv(MOST_AT_ONCE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
         except ConnectionResetError:
             return b""
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        """Tell the launcher something without waiting: it may itself be waiting until it is heard."""
+        self._outgoing += control.packed(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._outgoing:
+                del self._outgoing[: self._channel.send(self._outgoing, socket.MSG_DONTWAIT)]
+        except BlockingIOError:
+            loop.add_writer(self._channel, self._flush)
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            # Whoever listens to the launcher notices its end.
+            self._outgoing.clear()
+        loop.remove_writer(self._channel)
 
     def stop(self) -> None:
         """Ask the agent to end, and kill it when it has not after :data:`GRACE`."""
@@ -208,16 +229,11 @@ class Agent:
 
     async def _answer(self, question: int, told: Command) -> None:
         answer = await self._deciding.decide(question, told)
-        with suppress(control.Closed, OSError):
-            control.send(self._channel, {"answer": question, "refusal": answer.refusal, "once": answer.once})
+        self._send({"answer": question, "refusal": answer.refusal, "once": answer.once})
 
     def _signal(self, number: int) -> None:
-        if self._over:
-            return
-        try:
-            control.send(self._channel, {"signal": int(number)})
-        except (control.Closed, OSError):
-            return
+        if not self._over:
+            self._send({"signal": int(number)})
 
     def _forward_signals(self) -> None:
         loop = asyncio.get_running_loop()

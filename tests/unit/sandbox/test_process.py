@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ import pytest
 from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
 from ciguard.policy.models import IsolationLimits
 from ciguard.sandbox import process
-from ciguard.sandbox.process import Exit
+from ciguard.sandbox.command import Command
+from ciguard.sandbox.process import Answer, Exit
 from tests.sandboxed import OFFERED, Starter
 
 
@@ -230,6 +231,46 @@ def _command_line(process: str) -> str:
         return Path(f"/proc/{process}/cmdline").read_text(errors="replace")
     except OSError:
         return ""
+
+
+class AllAtOnce:
+    """Decides nothing until so many questions are there; then all of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._enough = asyncio.Event()
+
+    async def decide(self, question: int, command: Command) -> Answer:
+        """See :class:`Deciding`."""
+        if command.launch:
+            return Answer("")
+        self._count -= 1
+        if self._count <= 0:
+            self._enough.set()
+        await self._enough.wait()
+        return Answer("")
+
+    def repeated(self, counts: Mapping[int, int]) -> None:
+        """See :class:`Deciding`."""
+
+
+async def test_many_answers_at_once_and_many_further_questions(start: Starter) -> None:
+    """Neither side waits for the other to listen. Where commands are not seen, nobody is asked."""
+    long = "x" * 2000
+    code = f"""
+import os
+children = []
+for number in range(250):
+    if not (child := os.fork()):
+        for again in range(2):
+            os.spawnv(os.P_WAIT, "/bin/true", ["true", str(number), str(again), "{long}"])
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+"""
+    async with asyncio.timeout(120):
+        assert await start(sys.executable, "-c", code, deciding=AllAtOnce(240)).wait() == Exit(0)
 
 
 async def test_a_file_over_the_limit_is_not_written(start: Starter) -> None:
