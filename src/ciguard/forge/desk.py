@@ -69,9 +69,12 @@ async def prepared(call: Callable[[], Awaitable[T]], what: str, remedy: str, clo
 
 
 async def resolved(
-    names: Iterable[str], codeowners: str, account: Callable[[str], Awaitable[Elector]]
+    names: Iterable[str],
+    codeowners: str,
+    account: Callable[[str], Awaitable[Elector]],
+    rule: Callable[[str], Awaitable[tuple[Elector, ...]]],
 ) -> dict[str, tuple[Elector, ...]]:
-    """What each of ``names`` stands for; ``account`` looks up one with an ``@``."""
+    """What each of ``names`` stands for; ``account`` looks up one with an ``@``, ``rule`` an approval rule."""
 
     async def elector(name: str) -> Elector:
         if name.startswith("role:"):
@@ -89,6 +92,8 @@ async def resolved(
                     "name users or teams for it there, or other approvers in the policy",
                 )
             found[name] = tuple([await account(owner) for owner in owned_by])
+        elif name.startswith("rule:"):
+            found[name] = await rule(name.removeprefix("rule:"))
         else:
             found[name] = (await elector(name),)
     return found

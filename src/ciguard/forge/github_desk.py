@@ -78,6 +78,13 @@ async def elector(api: GitHubApi, name: str, clock: Clock) -> Elector:
     return Person(login, ids[login])
 
 
+async def _no_rule(name: str) -> tuple[Elector, ...]:
+    raise ApprovalUnavailable(
+        f'the policy names the approval rule "{name}", and GitHub has no approval rules',
+        'name people, teams, a role or "codeowners:/path" instead',
+    )
+
+
 class GitHubDesk:
     """What a session needs to ask on GitHub, as ``job`` has it."""
 
@@ -93,7 +100,7 @@ class GitHubDesk:
 
     async def roster(self, names: Iterable[str], codeowners: str) -> Roster:
         """See Desk."""
-        return await resolved(names, codeowners, lambda name: elector(self._api, name, self._clock))
+        return await resolved(names, codeowners, lambda name: elector(self._api, name, self._clock), _no_rule)
 
     async def place(self, *, actor: str, self_approval: bool) -> Place | None:
         """See Desk. It is the pull request or issue that the job runs for."""

@@ -69,7 +69,7 @@ class GitLabApi:
             found.append(answer)
             if len(answer.value) < PAGE and not answer.more:
                 return found
-        raise ForgeTrouble(f"the thread has more than {MOST_PAGES} pages of notes")
+        raise ForgeTrouble(f"there are more than {MOST_PAGES} pages")
 
     async def graphql(self, query: str) -> Mapping[str, Any]:
         """The data that answers a GraphQL query. What it does not find is null in it, and no trouble."""

@@ -19,6 +19,7 @@ from ciguard.forge.gitlab_thread import (
     GitLabThread,
     edits_query,
     find_author,
+    find_rule,
     find_token,
     find_user,
     group_exists,
@@ -85,7 +86,7 @@ class GitLabDesk:
                 "the policy asks the owners of paths, and CODEOWNERS on the base branch has sections",
                 "name the people or groups in the policy: owners by section are not read yet",
             )
-        return await resolved(asked, codeowners, lambda name: elector(self._api, name, self._clock))
+        return await resolved(asked, codeowners, lambda name: elector(self._api, name, self._clock), self._rule)
 
     async def place(self, *, actor: str, self_approval: bool) -> Place | None:
         """See Desk. It is the merge request that the job runs for."""
@@ -135,6 +136,21 @@ class GitLabDesk:
             f"use GitLab 16 or newer, or:\n{NEEDS}",
             self._clock,
         )
+
+    async def _rule(self, name: str) -> tuple[Elector, ...]:
+        """Who may approve by the project's approval rule ``name``, as of now."""
+        approvers = await prepared(
+            lambda: find_rule(self._api, self._job.repository, name),
+            f'the policy names the approval rule "{name}", and the guard cannot read the project\'s rules',
+            "approval rules need a paid tier of GitLab; or name people, groups or a role in the policy",
+            self._clock,
+        )
+        if not approvers:
+            raise ApprovalUnavailable(
+                f'the policy names the approval rule "{name}", and the project has none of that name with approvers',
+                "correct the name, or name people or groups in that rule",
+            )
+        return tuple(Person(login, account) for login, account in approvers)
 
     async def _actors(self, claimed: str) -> tuple[tuple[int, str], ...]:
         """Who started the run: by the token, by the environment, and who started the pipeline that the job is in."""

@@ -44,6 +44,11 @@ class _User(msgspec.Struct):
     username: str
 
 
+class _Rule(msgspec.Struct):
+    name: str
+    eligible_approvers: tuple[_User, ...]
+
+
 class _Profile(msgspec.Struct):
     id: int
     bot: bool
@@ -275,6 +280,17 @@ async def find_user(api: GitLabApi, name: str) -> int | None:
 async def group_exists(api: GitLabApi, path: str) -> None:
     """Trouble when the token cannot read the group ``path``, such as ``acme/platform/dba``."""
     await api.get(f"/groups/{quote(path, safe='')}", {"with_projects": "false"})
+
+
+async def find_rule(api: GitLabApi, project: str, name: str) -> tuple[tuple[str, int], ...]:
+    """Names and ids of the accounts that the project's approval rules called ``name`` make approvers.
+
+    The rules of the project, which its maintainers set; those of a merge request can often be set by its author.
+    Source: GitLab's "Merge request approvals API", "Get all approval rules for project".
+    """
+    pages = await api.pages(f"/projects/{quote(project, safe='')}/approval_rules", {})
+    rules = [rule for page in pages for rule in _read(page, list[_Rule]) if rule.name == name]
+    return tuple(dict.fromkeys((user.username, user.id) for rule in rules for user in rule.eligible_approvers))
 
 
 async def find_token(api: GitLabApi) -> AccessToken | None:

@@ -153,10 +153,11 @@ VaultName = Annotated[
 Approver = Annotated[
     str,
     Shape(
-        r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*|role:(?:write|maintain|admin)|codeowners:/\S{0,500}",
+        r"@[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*|role:(?:write|maintain|admin)|codeowners:/\S{0,500}"
+        r"|rule:[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?",
         "an approver",
-        'write a user, a team, a role or the owners of a path in quotes, for example "@alice", "@acme/security", '
-        '"role:maintain" or "codeowners:/db/"',
+        'write a user, a team, a role, the owners of a path or an approval rule in quotes, for example "@alice", '
+        '"@acme/security", "role:maintain", "codeowners:/db/" or "rule:Security"',
     ),
 ]
 Duration = Annotated[

@@ -62,6 +62,11 @@ async def test_approvers_are_looked_up(forge: GitHubForge, api: GitHubApi) -> No
     }
 
 
+async def test_an_approval_rule_is_nobody_here(api: GitHubApi) -> None:
+    with pytest.raises(ApprovalUnavailable, match="GitHub has no approval rules"):
+        await GitHubDesk(api, JOB, {}, FakeClock()).roster(["rule:Security"], "")
+
+
 async def test_author_actor_and_who_ran_it_again_are_excluded(forge: GitHubForge, api: GitHubApi) -> None:
     desk = GitHubDesk(api, JOB, {"GITHUB_TRIGGERING_ACTOR": "dave", "GITHUB_ACTOR_ID": "4242"}, FakeClock())
     place = await desk.place(actor="4343", self_approval=False)

@@ -72,6 +72,29 @@ async def test_who_does_not_exist_is_refused(api: GitLabApi, name: str) -> None:
         await GitLabDesk(api, JOB, {}, FakeClock()).roster([name], "")
 
 
+async def test_an_approval_rule_is_whom_the_project_says(forge: GitLabForge, api: GitLabApi) -> None:
+    forge.rules = {f"Rule {number}": (forge.user("dave"),) for number in range(150)}
+    forge.rules["Security"] = (forge.user("bob"), forge.user("carol"))
+    roster = await GitLabDesk(api, JOB, {}, FakeClock()).roster(["rule:Security"], "")
+    assert roster == {"rule:Security": tuple(Person(name, forge.user(name).id) for name in ("bob", "carol"))}
+
+
+@pytest.mark.parametrize(
+    ("rules", "cause"),
+    [
+        ({"security": ("bob",)}, "has none of that name with approvers"),
+        ({"Security": ()}, "has none of that name with approvers"),
+        (None, "cannot read the project's rules"),
+    ],
+)
+async def test_an_approval_rule_that_names_nobody_is_refused(
+    forge: GitLabForge, api: GitLabApi, rules: dict[str, tuple[str, ...]] | None, cause: str
+) -> None:
+    forge.rules = None if rules is None else {name: tuple(map(forge.user, users)) for name, users in rules.items()}
+    with pytest.raises(ApprovalUnavailable, match=cause):
+        await GitLabDesk(api, JOB, {}, FakeClock()).roster(["rule:Security"], "")
+
+
 @pytest.mark.parametrize("heading", ["[Database] @acme/dba", "^[Docs]", "  [Docs][2]"])
 async def test_owners_by_section_are_refused_where_they_are_asked_for(api: GitLabApi, heading: str) -> None:
     desk = GitLabDesk(api, JOB, {}, FakeClock())

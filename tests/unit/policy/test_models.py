@@ -32,7 +32,7 @@ rules:
     on: [tool_call]
     tool: {names: ["mcp__*"], except: [mcp__safe__*]}
     risk: 70
-approval: {hold_at: 60, block_at: 90, approvers: ["@acme/security"], timeout: 30m}
+approval: {hold_at: 60, block_at: 90, approvers: ["@acme/security", "rule:Data protection"], timeout: 30m}
 isolation: {require: landlock}
 egress: {allow: [packages.example.com, "*.example.org:443"]}
 audit: {recipients: ["ssh-ed25519 AAAA auditor"]}

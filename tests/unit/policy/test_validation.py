@@ -80,6 +80,7 @@ WRONG = [
     ("env: [A=B]", 2, 7, "not the name of an environment variable", "never the value"),
     ("secrets: ['']", 2, 11, "not the name of an environment variable", "never the value"),
     ("approval: {approvers: [alice]}", 2, 24, "not an approver", '"@alice"'),
+    ('approval: {approvers: ["rule: "]}', 2, 24, "not an approver", '"rule:Security"'),
     ("approval: {timeout: 30}", 2, 21, "must be a text", "quotes"),
     ("approval: {timeout: 30 minutes}", 2, 21, "not a duration", "30m"),
     ("approval: {timeout: 0m}", 2, 21, "not a duration", "30m"),

@@ -7,13 +7,13 @@
         forge.comment(7, "bob", "ciguard approve ...")
 
 It keeps state: notes with their edits, times that somebody set, system notes and reactions; people, the bots of access
-tokens, project and group members; merge requests that move on. It plays pages, rate limits, errors, slow and broken
-answers. It is strict: what it does not know is an error and stands in ``surprises``, as does a note that GitLab would
-have taken for commands.
+tokens, project and group members, approval rules; merge requests that move on. It plays pages, rate limits, errors,
+slow and broken answers. It is strict: what it does not know is an error and stands in ``surprises``, as does a note
+that GitLab would have taken for commands.
 
-Left out: everything else of GitLab; discussions (their notes are in the list like others), approval rules, GraphQL but
-for ``note(id:)``, inheritance (a member is a member, wherever from), scopes other than reading and writing. The shapes
-of answers follow GitLab's public API documentation, of which there is no complete machine-readable description.
+Left out: everything else of GitLab; discussions (their notes are in the list like others), GraphQL but for
+``note(id:)``, inheritance (a member is a member, wherever from), scopes other than reading and writing. The shapes of
+answers follow GitLab's public API documentation, of which there is no complete machine-readable description.
 """
 
 from ciguard.testing.gitlab_forge.server import GitLabForge as GitLabForge

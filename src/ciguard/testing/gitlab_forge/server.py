@@ -111,6 +111,7 @@ class GitLabForge(State, LoopbackForge):
             ("POST", rf"{here}/issues", self._open_issue),
             ("GET", rf"{here}/members/all/(\d+)", self._get_member),
             ("GET", rf"{here}/pipelines/(\d+)", self._get_pipeline),
+            ("GET", rf"{here}/approval_rules", self._list_rules),
             ("GET", r"/api/v4/groups/([^/]+)", self._get_group),
             ("GET", r"/api/v4/groups/([^/]+)/members/(\d+)", self._get_group_member),
             ("GET", r"/api/v4/personal_access_tokens/self", self._get_token),
@@ -189,6 +190,29 @@ class GitLabForge(State, LoopbackForge):
     def _get_pipeline(self, request: _Request, pipeline: str) -> Served:
         user = self.pipelines.get(pipeline, self.user("alice"))
         return 200, {}, {"id": int(pipeline), "status": "running", "user": _user(user)}
+
+    def _list_rules(self, request: _Request) -> Served:
+        _known(request.query, "per_page", "page")
+        if self.rules is None:
+            raise Refusal(404, "404 Not Found")
+        size, page = int(request.query["per_page"][0]), int(request.query["page"][0])
+        rules: list[Json] = [
+            {
+                "id": number,
+                "name": name,
+                "rule_type": "regular" if users else "any_approver",
+                "report_type": None,
+                "eligible_approvers": [_user(user) for user in users],
+                "approvals_required": 1,
+                "users": [_user(user) for user in users],
+                "groups": [],
+                "contains_hidden_groups": False,
+                "protected_branches": [],
+                "applies_to_all_protected_branches": False,
+            }
+            for number, (name, users) in enumerate(self.rules.items(), start=1)
+        ]
+        return 200, {}, rules[(page - 1) * size : page * size]
 
     def _get_group(self, request: _Request, path: str) -> Served:
         return 200, {}, {"id": 41, "full_path": self._group(request, path), "visibility": "private"}

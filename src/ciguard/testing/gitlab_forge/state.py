@@ -67,13 +67,18 @@ class Token:
 
 
 class State:
-    """One project with its people. ``skew`` is how far GitLab's clock is off."""
+    """One project with its people.
+
+    ``skew`` is how far GitLab's clock is off. ``rules`` are the project's approval rules with their eligible approvers,
+    None for a tier without any.
+    """
 
     def __init__(self, project: str) -> None:
         self.project = project
         self.users: dict[str, User] = {}
         self.members: dict[int, Member] = {}
         self.groups: dict[str, dict[int, Member]] = {}
+        self.rules: dict[str, tuple[User, ...]] | None = {}
         self.merge_requests: dict[int, MergeRequest] = {}
         self.issues: dict[int, str] = {}
         self.notes: dict[int, Note] = {}
