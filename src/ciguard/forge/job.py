@@ -62,3 +62,12 @@ class Job:
     change: ChangeRequest | None
     issue: int | None = None
     name: str = ""
+
+    @property
+    def artifacts_url(self) -> str:
+        """The page that lists what the job left, once that is uploaded."""
+        match self.forge:
+            case Forge.GITHUB:
+                return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}#artifacts"
+            case Forge.GITLAB:
+                return f"{self.run_url}/artifacts/browse"

@@ -251,7 +251,7 @@ async def _on_forge(
             mode=Mode(policy.mode),
             scope=Scope(policy.scope),
         )
-        approvals = ForgeApprovals(approver, desk, place, _note(plan, way, asker), recorder, webhook)
+        approvals = ForgeApprovals(approver, desk, place, _note(plan, way, job, asker), recorder, webhook)
         await approvals.announce()
     except BaseException:
         desk.close()
@@ -305,7 +305,7 @@ class _Opening:
             return self._place
 
 
-def _note(plan: Plan, way: Way, asker: Asker) -> Note:
+def _note(plan: Plan, way: Way, job: Job, asker: Asker) -> Note:
     from ciguard.report.approval_comment import Note
 
     return Note(
@@ -315,5 +315,6 @@ def _note(plan: Plan, way: Way, asker: Asker) -> Note:
         isolation=way.level.value,
         limits=way.limits,
         issuer=plan.identity.issuer,
+        artifacts=job.artifacts_url,
         signers=tuple(map(str, plan.signers)),
     )

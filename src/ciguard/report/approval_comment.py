@@ -104,6 +104,8 @@ class ApprovalTexts:
 class Note:
     """What the one note of a session says. ``signers`` is empty when the session will not be signed.
 
+    ``artifacts`` is the address of the page that will list the session's artifact.
+
     ``counts`` and ``approvals`` are words for the operations and the requests for approval, and ``outcome`` is how the
     session ended; empty while it runs.
     """
@@ -114,6 +116,7 @@ class Note:
     isolation: str
     limits: tuple[str, ...]
     issuer: str
+    artifacts: str
     signers: tuple[str, ...] = ()
     counts: str = ""
     approvals: str = ""

@@ -28,3 +28,18 @@ def test_a_job_is_a_value() -> None:
 
 def test_the_forges_are_spelt_as_events_spell_them() -> None:
     assert [str(forge) for forge in Forge] == ["github", "gitlab"]
+
+
+@pytest.mark.parametrize(
+    ("forge", "page"),
+    [
+        (Forge.GITHUB, "https://forge.example.com/acme/shop/actions/runs/4711#artifacts"),
+        (Forge.GITLAB, "https://forge.example.com/acme/shop/-/jobs/815/artifacts/browse"),
+    ],
+)
+def test_where_a_job_leaves_its_artifacts(forge: Forge, page: str) -> None:
+    url = "https://forge.example.com/acme/shop/-/jobs/815"
+    job = Job(
+        forge, "acme/shop", "push", "a" * 40, "main", "4711", "1", "alice", url, "https://forge.example.com", None
+    )
+    assert job.artifacts_url == page

@@ -266,14 +266,27 @@ def test_a_reply_says_why_and_is_no_instruction() -> None:
 
 
 NOTE = Note(
-    ASKER, "sha256:" + "d" * 64, "main at commit x", "landlock", ("Reads go on.",), "https://issuer.example.com"
+    ASKER,
+    "sha256:" + "d" * 64,
+    "main at commit x",
+    "landlock",
+    ("Reads go on.",),
+    "https://issuer.example.com",
+    "https://forge.example.com/acme/shop/actions/runs/1#artifacts",
 )
 
 
 def test_the_note_of_a_session() -> None:
     text = session_note(NOTE)
     assert "a guarded agent is at work" in text
-    for part in ("d" * 64, "main at commit x", "landlock", "https://issuer.example.com", "alice"):
+    for part in (
+        "d" * 64,
+        "main at commit x",
+        "landlock",
+        "https://issuer.example.com",
+        "alice",
+        f"<{NOTE.artifacts}>",
+    ):
         assert part in text
     assert "Reads go on." in text
     assert "Log head" not in text
