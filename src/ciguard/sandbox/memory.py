@@ -50,7 +50,7 @@ class Memory:
             page = self._page(address - offset)
             end = page.find(0, offset)
             part = page[offset : end if end >= 0 else PAGE]
-            self._left -= len(part) + 1
+            self._left -= len(part) + (end >= 0)
             if self._left < 0:
                 raise TooLong
             parts.append(part)

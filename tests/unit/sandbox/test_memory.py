@@ -45,6 +45,15 @@ def test_what_is_read_is_bounded(words: list[bytes]) -> None:
             own(needed - 1).strings(ctypes.addressof(array))
 
 
+@given(length=st.integers(0, 9000), offset=st.integers(0, 4200))
+def test_the_bound_is_the_same_wherever_a_string_lies(length: int, offset: int) -> None:
+    buffer = ctypes.create_string_buffer(b"\1" * offset + b"x" * length)
+    place = ctypes.addressof(buffer) + offset
+    assert own(length + 1).string(place) == b"x" * length
+    with pytest.raises(TooLong):
+        own(length).string(place)
+
+
 def test_no_array_is_no_strings() -> None:
     assert own().strings(0) == []
 
