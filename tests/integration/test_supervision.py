@@ -312,6 +312,10 @@ int main(int argc, char **given) {
 }
 
 
+MOST_BARE_RACES = 20
+"""Times that an attack may take to win its race where nobody looks; on a busy machine it needs a few."""
+
+
 @pytest.mark.parametrize("source", RACES.values(), ids=RACES.keys())
 def test_no_race_makes_another_command_run(tmp_path: Path, source: str) -> None:
     note, dead = tmp_path / "note.c", tmp_path / "dead.c"
@@ -340,8 +344,12 @@ int main(int argc, char **argv) {{
         return REFUSED
 
     argv = [str(attack), str(tmp_path), str(tmp_path / "note")]
-    subprocess.run(argv, cwd=tmp_path, timeout=60)
-    bare = set(log.read_text().splitlines())
+    bare: set[str] = set()
+    for _ in range(MOST_BARE_RACES):
+        subprocess.run(argv, cwd=tmp_path, timeout=60)
+        bare = set(log.read_text().splitlines())
+        if len(bare) > 1:
+            break
     assert len(bare) > 1, f"the race is won where nobody looks: {bare}"
     log.unlink()
     seen = supervise(argv, decide, cwd=tmp_path)
