@@ -226,7 +226,7 @@ def test_what_identifies_the_job_is_a_credential(issuer: Issuer, tmp_path: Path)
     with github_job(issuer, tmp_path) as stand_in:
         secret = {name for name in stand_in.environ if "TOKEN" in name}
     assert secret <= github.CREDENTIAL_VARIABLES
-    assert "ACTIONS_ID_TOKEN_REQUEST_URL" in github.CREDENTIAL_VARIABLES
+    assert {"ACTIONS_ID_TOKEN_REQUEST_URL", "CIGUARD_APP_PRIVATE_KEY"} <= github.CREDENTIAL_VARIABLES
 
 
 def test_what_could_change_later_steps_is_withheld_but_no_secret() -> None:
