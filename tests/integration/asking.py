@@ -144,12 +144,14 @@ class Site:
         run: str = "",
         attempt: int = 1,
         environment: str = "",
+        author: int = 1001,
     ) -> AsyncIterator[Running]:
         """A session in a job; each but the first has a folder of its own."""
         folder = self.folder / f"job{self.jobs}" if self.jobs else self.folder
         self.jobs += 1
         folder.mkdir(exist_ok=True)
-        pull = PullRequest(base_sha=self.base, head_sha=self.head) if event == "pull_request" else None
+        change = PullRequest(base_sha=self.base, head_sha=self.head, author=author)
+        pull = change if event == "pull_request" else None
         with github_job(
             self.issuer,
             folder,

@@ -89,14 +89,47 @@ async def test_an_environment_without_a_review_that_counts_lets_nothing_pass(tmp
         assert (await second(place, awaiting))[0] == 75
 
 
-async def test_who_started_the_run_does_not_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize("who", ["started", "started again", "opened the pull request"])
+async def test_who_asks_for_the_change_does_not_count(tmp_path: Path, who: str) -> None:
     async with site(tmp_path, APPROVED) as place:
         awaiting = await first_job(place)
         place.forge.review(RUN, "bob", "agent-approved")
-        actor = {"GITHUB_ACTOR_ID": str(place.forge.user("bob").id), **actions_token(place)}
-        status, errors, _ = await second(place, awaiting, environ=actor)
+        bob = place.forge.user("bob").id
+        match who:
+            case "started":
+                options: dict[str, object] = {"environ": {"GITHUB_ACTOR_ID": str(bob), **actions_token(place)}}
+            case "started again":
+                options = {"environ": {"GITHUB_TRIGGERING_ACTOR": "bob", **actions_token(place)}}
+            case _:
+                options = {"author": bob}
+        status, errors, _ = await second(place, awaiting, **options)
         assert status == 75
         assert "nobody who counts" in errors
+        place.forge.review(RUN, "carol", "agent-approved")
+        async with place.job(
+            run=str(RUN),
+            environment="agent-approved",
+            options=("--approved", awaiting),
+            **{"environ": actions_token(place), **options},  # type: ignore[arg-type]
+        ) as session:
+            status, errors = await session.ended()
+            assert status == 0, errors
+            (verdict,) = session.events("verdict")
+            assert "by @carol" in verdict["reason"]
+
+
+async def test_a_policy_can_let_them_count(tmp_path: Path) -> None:
+    lenient = "{via: environment, environment: agent-approved, self_approval: true}"
+    async with site(tmp_path, lenient) as place:
+        awaiting = await first_job(place)
+        place.forge.review(RUN, "bob", "agent-approved")
+        options = ("--approved", awaiting)
+        bob = place.forge.user("bob").id
+        async with place.job(
+            run=str(RUN), environment="agent-approved", environ=actions_token(place), options=options, author=bob
+        ) as session:
+            status, errors = await session.ended()
+            assert status == 0, errors
 
 
 async def test_a_token_that_cannot_see_reviews_is_not_enough(tmp_path: Path) -> None:

@@ -110,6 +110,19 @@ class _Event(msgspec.Struct):
     pull_request: _PullRequest
 
 
+class _Account(msgspec.Struct):
+    id: int
+
+
+class _Opened(msgspec.Struct):
+    user: _Account
+
+
+class _OpenedEvent(msgspec.Struct):
+    pull_request: _Opened | None = None
+    issue: _Opened | None = None
+
+
 class _Issue(msgspec.Struct):
     number: int
 
@@ -178,6 +191,21 @@ def job(environ: Mapping[str, str]) -> Job:
         issue=_issue(environ) if event in ISSUE_EVENTS else None,
         name=optional(environ, "GITHUB_JOB", WORD),
     )
+
+
+def author(environ: Mapping[str, str]) -> int | None:
+    """The account that opened the pull request or issue that the job runs for; None when it runs for neither.
+
+    Raises IdentityRefused when the payload does not say.
+    """
+    if required(environ, "GITHUB_EVENT_NAME", WORD) not in CHANGE_EVENTS | ISSUE_EVENTS:
+        return None
+    what = "who opened the pull request or issue"
+    event = _event(environ, _OpenedEvent, what)
+    opened = event.pull_request or event.issue
+    if opened is None:
+        raise IdentityRefused(f"the event payload at GITHUB_EVENT_PATH does not describe {what}", BROKEN_ENVIRONMENT)
+    return opened.user.id
 
 
 def _change(environ: Mapping[str, str]) -> ChangeRequest:

@@ -80,12 +80,12 @@ async def _reviewers(plan: Plan, job: Job, environment: str) -> tuple[str, ...]:
     """Who let this job into the environment: its token says that it was, and GitHub says by whom."""
     from ciguard.approvals.clock import SteadyClock
     from ciguard.forge.desk import prepared
-    from ciguard.forge.github import approval_token
-    from ciguard.forge.github_desk import api_of
+    from ciguard.forge.github import approval_token, author
+    from ciguard.forge.github_desk import GitHubDesk, api_of
     from ciguard.forge.github_runs import reviews
 
-    claimed = plan.identity.claims.get("environment", "")
-    if claimed != environment:
+    claims = plan.identity.claims
+    if claims.get("environment", "") != environment:
         raise IdentityRefused(
             f"this job was given approvals, and its identity token is not for the environment {environment}",
             f"write environment: {environment} in the job that has the input approved, and only there",
@@ -94,23 +94,23 @@ async def _reviewers(plan: Plan, job: Job, environment: str) -> tuple[str, ...]:
     if not token:
         raise ApprovalUnavailable("the guard has no token to ask GitHub who let this job in", NEEDS)
     api = api_of(plan.environ, token)
+    desk = GitHubDesk(api, job, plan.environ)
     try:
         what = f"GitHub does not say who let this run into the environment {environment}"
         found = await prepared(
             lambda: reviews(api, job.repository, job.run_id, environment), what, NEEDS, SteadyClock()
         )
+        excluded: set[int | None] = set()
+        if not plan.policy.approval.self_approval:
+            actors = await desk.actors(claims.get(desk.actor_claim, ""))
+            excluded = {author(plan.environ), *(account for account, _ in actors)}
     finally:
-        api.close()
-    allowed = [one for one in found if _counts(plan, one.account)]
+        desk.close()
+    allowed = [one for one in found if one.account not in excluded]
     if not allowed:
         raise ApprovalUnavailable(
-            f"nobody who counts has let this run into the environment {environment}",
-            "give the environment required reviewers in the repository's settings, and prevent self-review there",
+            f"nobody who counts has let this run into the environment {environment}: a review does not count by who "
+            "opened the pull request or started the run",
+            "give the environment other required reviewers in the repository's settings, and prevent self-review there",
         )
     return tuple(dict.fromkeys(one.login for one in allowed))
-
-
-def _counts(plan: Plan, account: int) -> bool:
-    """Whether a review by ``account`` counts: not that of who started the run, unless the policy lets it."""
-    starters = {plan.identity.claims.get("actor_id", ""), plan.environ.get("GITHUB_ACTOR_ID", "")}
-    return plan.policy.approval.self_approval or str(account) not in starters

@@ -25,7 +25,10 @@ COMMAND_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """The pull request that a job runs for; ``fork`` is the full name of the repository it comes from, if another."""
+    """The pull request that a job runs for.
+
+    ``fork`` is the full name of the repository it comes from, if another; ``author`` the account that opened it.
+    """
 
     number: int = 7
     base_ref: str = "main"
@@ -33,6 +36,7 @@ class PullRequest:
     head_ref: str = "fix-cart"
     head_sha: str = "c" * 40
     fork: str = ""
+    author: int = 1001
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ def _payload(repository: str, pull_request: PullRequest | None) -> Json:
         "pull_request": {
             "number": pull_request.number,
             "state": "open",
+            "user": {"login": "alice", "id": pull_request.author},
             "base": {"ref": pull_request.base_ref, "sha": pull_request.base_sha, "repo": here},
             "head": {"ref": pull_request.head_ref, "sha": pull_request.head_sha, "repo": there},
         },

@@ -89,6 +89,23 @@ def pull(**changes: Any) -> bytes:
     return json.dumps({"pull_request": request}).encode()
 
 
+def test_who_opened_what_the_job_is_about(issuer: Issuer, tmp_path: Path) -> None:
+    with github_job(issuer, tmp_path, event="pull_request", pull_request=PullRequest(author=17)) as stand_in:
+        assert github.author(stand_in.environ) == 17
+        payload = tmp_path / "event.json"
+        payload.write_text('{"issue": {"number": 3, "user": {"id": 18}}}')
+        assert github.author({**stand_in.environ, "GITHUB_EVENT_NAME": "issue_comment"}) == 18
+        assert github.author({**stand_in.environ, "GITHUB_EVENT_NAME": "push"}) is None
+
+
+@pytest.mark.parametrize("event", ["{}", '{"pull_request": {}}', '{"pull_request": {"user": null}}', '{"issue": {}}'])
+def test_a_payload_that_does_not_say_who_opened_it(issuer: Issuer, tmp_path: Path, event: str) -> None:
+    with github_job(issuer, tmp_path, event="pull_request", pull_request=PullRequest()) as stand_in:
+        (tmp_path / "event.json").write_text(event)
+        with pytest.raises(IdentityRefused, match="who opened"):
+            github.author(stand_in.environ)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
