@@ -256,7 +256,7 @@ class Exchange:
     async def _whole(self, answer: UpstreamAnswer, document: Document | None) -> web.StreamResponse:
         """An answer that comes at once: judged when it is a success of an endpoint that generates."""
         message, raw = await self._message(answer)
-        headers = response_headers(answer.headers, self._masker)
+        headers = response_headers(answer.headers.items(), self._masker)
         succeeded = 200 <= answer.status < 300
         if document is None or not succeeded or self._route.endpoint.purpose is Purpose.MEASURE:
             masked, kinds = masked_value(message, self._masker)
@@ -321,7 +321,7 @@ class Exchange:
 
     async def _streamed(self, answer: UpstreamAnswer, document: Document) -> tuple[web.StreamResponse, str]:
         """A streamed answer; returns the response, and why it is not complete if it is not."""
-        response = await self._begin(response_headers(answer.headers, self._masker))
+        response = await self._begin(response_headers(answer.headers.items(), self._masker))
         stream, settling = self._answer_stream(), self._settling()
         spool = self._recorder.spool()
         reason = ""

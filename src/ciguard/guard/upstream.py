@@ -1,13 +1,23 @@
-"""Calling upstreams: one client for the session, bodies as they come, decompressed."""
+"""Calling upstreams: connections that are kept for the session, bodies as they come, decompressed.
+
+Theory of operation. A call needs little of what aiohttp's client session does for every request (cookies, redirects,
+proxies, defaults, a task that sends the body), so it is made of the parts below it: the connector, which opens and
+keeps connections, the writer of heads and the parser of answers. Head and body go out in one piece before the answer
+is waited for; what the upstream does not take at once waits in the transport.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, StreamWriter
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ciguard.guard.certificates import trusted
@@ -50,15 +60,20 @@ class UpstreamAnswer:
     """An answer whose body has not been read yet."""
 
     status: int
-    headers: list[tuple[str, str]]
-    content_type: str
-    _response: aiohttp.ClientResponse
+    headers: CIMultiDictProxy[str]
+    _content: aiohttp.StreamReader = field(repr=False)
+    _connection: Connection = field(repr=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type, without parameters; empty when the upstream names none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, decompressed. Raises :class:`UpstreamError`."""
-        inflater = _inflater(self._response.headers.get("Content-Encoding", "identity"))
+        inflater = _inflater(self.headers.get("Content-Encoding", "identity"))
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk := await self._content.readany():
                 if inflater is None:
                     yield chunk
                     continue
@@ -87,8 +102,12 @@ class UpstreamAnswer:
         return bytes(body)
 
     def close(self) -> None:
-        """Give up the rest of the answer; the upstream sees the connection close."""
-        self._response.close()
+        """Keep the connection when the request went out whole and so did the answer come; else close it."""
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self._connection.close()
+        else:
+            self._connection.release()
 
 
 def _inflater(encoding: str) -> _Inflater | None:
@@ -101,43 +120,72 @@ def _inflater(encoding: str) -> _Inflater | None:
             raise UpstreamError(502, "the upstream compressed its answer in a way that was not asked for")
 
 
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a connection of the policy leads: what aiohttp's connector wants to know, and the base of all targets."""
+
+    destination: aiohttp.ClientRequest
+    base: str
+
+
 class Upstreams:
     """The upstream side of one session. Redirects are not followed: a credential goes to the declared host only."""
 
     def __init__(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
-        self._client = aiohttp.ClientSession(
-            timeout=timeout,
-            auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-        )
+        self._connector = aiohttp.TCPConnector(limit=0)
+        self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        self._addresses: dict[str, _Address] = {}
 
     async def call(self, route: Route, headers: list[tuple[str, str]], body: bytes | None) -> UpstreamAnswer:
         """Call the route's endpoint with the connection's credential. Raises :class:`UpstreamError`."""
-        connection = route.connection
-        target = connection.declared.upstream.rstrip("/") + route.path + (f"?{route.query}" if route.query else "")
-        credential = route.codec.credential_headers(connection.credential)
-        url = URL(target, encoded=True)
         try:
-            response = await self._client.request(
-                route.endpoint.method,
-                url,
-                headers=[*headers, ("Accept-Encoding", "identity"), *credential.items()],
-                data=body,
-                allow_redirects=False,
-                ssl=trusted() if url.scheme == "https" else True,
-            )
+            status, answered, content, connection = await self._exchange(route, headers, body)
         except TimeoutError:
             raise UpstreamError(504, "the upstream did not answer in time") from None
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, HttpProcessingError, OSError):
             raise UpstreamError(502, "the upstream cannot be reached") from None
-        if 300 <= response.status < 400:
-            response.close()
+        if 300 <= status < 400:
+            connection.close()
             raise UpstreamError(502, "the upstream answered with a redirect, which is not followed")
-        return UpstreamAnswer(response.status, list(response.headers.items()), response.content_type.lower(), response)
+        return UpstreamAnswer(status, answered, content, connection)
+
+    async def _exchange(
+        self, route: Route, headers: list[tuple[str, str]], body: bytes | None
+    ) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader, Connection]:
+        """Send the request and wait for the head of its answer."""
+        address = self._address(route)
+        credential = route.codec.credential_headers(route.connection.credential)
+        sent = CIMultiDict([("Host", address.destination.headers["Host"]), *headers, ("Accept-Encoding", "identity")])
+        sent.extend(credential)
+        if body is not None:
+            sent["Content-Length"] = str(len(body))
+        target = address.base + route.path + (f"?{route.query}" if route.query else "")
+        connection = await self._connector.connect(address.destination, [], self._connecting)
+        try:
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - a connection has one until it is given back
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=SILENCE_TIMEOUT)
+            writer = StreamWriter(protocol, asyncio.get_running_loop())
+            await writer.write_headers(f"{route.endpoint.method} {target or '/'} HTTP/1.1", sent)
+            await writer.write(body or b"", drain=False)
+            protocol.start_timeout()
+            while True:
+                head, content = await protocol.read()
+                if head.code >= 200 or head.code == 101:
+                    return head.code, head.headers, content, connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def _address(self, route: Route) -> _Address:
+        connection = route.connection
+        if (known := self._addresses.get(connection.name)) is not None:
+            return known
+        url = URL(connection.declared.upstream, encoded=True)
+        destination = aiohttp.ClientRequest("POST", url, ssl=trusted() if url.scheme == "https" else True)
+        address = self._addresses[connection.name] = _Address(destination, url.raw_path.rstrip("/"))
+        return address
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._connector.close()
