@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 
+import aiohttp
 from aiohttp import web
 
 SLOWEST_PAUSE = 60.0
@@ -28,28 +29,34 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
 
     Raises :class:`BodyError` for a body that is too large, too slow, or not compressed as it says.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
         raise BodyError(415, "the body must be application/json, in UTF-8")
     if request.content_length is not None and request.content_length > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
+    body = await _received(request.content, most)
+    if len(body) > most:
+        raise BodyError(413, f"the body is larger than {most} bytes")
+    return decompressed(body, request.headers.get("Content-Encoding", "identity").strip().lower(), most)
+
+
+async def _received(content: aiohttp.StreamReader, most: int) -> bytes:
+    """What comes until the end of the body or until it is more than ``most`` bytes."""
     chunks: list[bytes] = []
     size = 0
-    while True:
-        try:
-            async with asyncio.timeout(SLOWEST_PAUSE):
-                chunk = await request.content.readany()
-        except TimeoutError:
-            raise BodyError(408, "the body came too slowly") from None
-        except web.RequestPayloadError:
-            raise BodyError(400, "the body is not framed as HTTP wants it") from None
-        if not chunk:
-            break
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > most:
-            raise BodyError(413, f"the body is larger than {most} bytes")
-    return decompressed(b"".join(chunks), encoding, most)
+    try:
+        if content.is_eof():
+            # Most bodies are there with their heads: nothing is waited for.
+            return content.read_nowait()
+        async with asyncio.timeout(SLOWEST_PAUSE) as patience:
+            while size <= most and (chunk := await content.readany()):
+                chunks.append(chunk)
+                size += len(chunk)
+                patience.reschedule(asyncio.get_running_loop().time() + SLOWEST_PAUSE)
+    except TimeoutError:
+        raise BodyError(408, "the body came too slowly") from None
+    except web.RequestPayloadError:
+        raise BodyError(400, "the body is not framed as HTTP wants it") from None
+    return b"".join(chunks)
 
 
 def decompressed(body: bytes, encoding: str, most: int) -> bytes:

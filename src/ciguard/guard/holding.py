@@ -7,6 +7,7 @@ being read. All that is written to the agent is written by the one task that wai
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self, TypeVar
 
@@ -26,14 +27,15 @@ class Holding:
     def __init__(self, alive: Callable[[], Awaitable[None]], interval: float) -> None:
         self._alive = alive
         self._interval = interval
-        self._last = asyncio.get_running_loop().time()
+        self._last = time.monotonic()
         self._asked: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await _end(self._asked)
+        if self._asked:
+            await _end(self._asked)
 
     @property
     def pending(self) -> bool:
@@ -42,7 +44,7 @@ class Holding:
 
     def sent(self) -> None:
         """The agent got something."""
-        self._last = asyncio.get_running_loop().time()
+        self._last = time.monotonic()
 
     def begin(self, asking: Coroutine[Any, Any, None]) -> None:
         """Ask about one held operation. What ``asking`` raises is raised where the decision is waited for."""
@@ -68,9 +70,8 @@ class Holding:
         await self._until({event})
 
     async def _until(self, events: set[asyncio.Future[Any]]) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            left = max(self._last + self._interval - loop.time(), 0)
+            left = max(self._last + self._interval - time.monotonic(), 0)
             waited = {*self._asked, *events}
             done, _ = await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             decided = self._asked & done

@@ -83,6 +83,10 @@ class Broken:
     def __init__(self) -> None:
         self._pieces = [b"{"]
 
+    def is_eof(self) -> bool:
+        """See ``aiohttp.StreamReader``."""
+        return False
+
     async def readany(self) -> bytes:
         """See ``aiohttp.StreamReader``."""
         if not self._pieces:
