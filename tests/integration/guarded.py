@@ -277,7 +277,15 @@ async def guarded(
         )
         intake = Intake(masker, placeholders, judge, recorder)
         guarding = Guarding(
-            masker, placeholders, judge, intake, recorder, Upstreams(), failures.append, sign_of_life, longest_silence
+            masker,
+            placeholders,
+            judge,
+            intake,
+            recorder,
+            Upstreams(masker),
+            failures.append,
+            sign_of_life,
+            longest_silence,
         )
         connections = {
             name: OpenConnection(name, declared, CREDENTIAL) for name, declared in policy.connections.items()

@@ -277,7 +277,7 @@ async def proxied(
     intake = Intake(masker, placeholders, judge, recorder)
     ca = SessionCA()
     async with AsyncExitStack() as stack:
-        upstreams = Upstreams()
+        upstreams = Upstreams(masker)
         stack.push_async_callback(upstreams.close)
         guarding = Guarding(masker, placeholders, judge, intake, recorder, upstreams, failures.append)
         proxy = EgressProxy(guarding, policy.egress, TOKEN, listener, guard_ports={1}, ca=ca, resolve=resolve)

@@ -27,7 +27,6 @@ from ciguard.codecs.error import WireError
 from ciguard.errors import CiguardError
 from ciguard.guard.body import BodyError, read_body
 from ciguard.guard.connection import Route
-from ciguard.guard.headers import request_headers, response_headers
 from ciguard.guard.holding import SIGN_OF_LIFE, Holding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge
@@ -247,24 +246,22 @@ class Exchange:
         return model
 
     async def _forward(self, body: bytes | None) -> UpstreamAnswer:
-        headers = request_headers(self._request.headers.items(), self._masker)
         try:
-            return await self._guarding.upstreams.call(self._route, headers, body)
+            return await self._guarding.upstreams.call(self._route, self._request.headers, body)
         except UpstreamError as error:
             raise TurnedAway(error.status, f"ciguard: {error}") from None
 
     async def _whole(self, answer: UpstreamAnswer, document: Document | None) -> web.StreamResponse:
         """An answer that comes at once: judged when it is a success of an endpoint that generates."""
         message, raw = await self._message(answer)
-        headers = response_headers(answer.headers.items(), self._masker)
         succeeded = 200 <= answer.status < 300
         if document is None or not succeeded or self._route.endpoint.purpose is Purpose.MEASURE:
             masked, kinds = masked_value(message, self._masker)
             body = dump(masked) if kinds else raw
             self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
-            return web.Response(status=answer.status, headers=headers, body=body)
+            return web.Response(status=answer.status, headers=answer.headers, body=body)
         settling = self._settling()
-        async with Holding(partial(self._document_alive, headers), self._guarding.sign_of_life) as holding:
+        async with Holding(partial(self._document_alive, answer.headers), self._guarding.sign_of_life) as holding:
             final = object_of(parse(raw))
             self._guarding.intake.answered(message, self._connection.name)
             tally = await self._settle_document(final, settling, holding)
@@ -283,7 +280,7 @@ class Exchange:
                 final = self._route.codec.join(final, further)
         raw = raw if final == message else dump(final)
         if self._response is None:
-            return web.Response(status=answer.status, headers=headers, body=raw)
+            return web.Response(status=answer.status, headers=answer.headers, body=raw)
         await self._response.write(raw)
         await self._response.write_eof()
         return self._response
@@ -321,7 +318,7 @@ class Exchange:
 
     async def _streamed(self, answer: UpstreamAnswer, document: Document) -> tuple[web.StreamResponse, str]:
         """A streamed answer; returns the response, and why it is not complete if it is not."""
-        response = await self._begin(response_headers(answer.headers.items(), self._masker))
+        response = await self._begin(answer.headers)
         stream, settling = self._answer_stream(), self._settling()
         spool = self._recorder.spool()
         reason = ""

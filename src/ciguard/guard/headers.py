@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping
 
+from multidict import MultiMapping
+
 from ciguard.inspect.masking import Masker
 
 HOP_BY_HOP = frozenset(
@@ -27,18 +29,47 @@ NOT_FOR_THE_AGENT = frozenset({"content-length", "content-encoding", "set-cookie
 """Response headers that speak of the guard's own dealings with the upstream."""
 
 
-_NOT_UPSTREAM = HOP_BY_HOP | OF_THE_GUARD
-_NOT_DOWNSTREAM = HOP_BY_HOP | NOT_FOR_THE_AGENT
+NOT_UPSTREAM = HOP_BY_HOP | OF_THE_GUARD
+"""Request headers that are not passed on to a connection's upstream."""
+
+NOT_DOWNSTREAM = HOP_BY_HOP | NOT_FOR_THE_AGENT
+"""Response headers that are not passed on to the agent."""
+
+REMEMBERED = 256
+"""Headers of one direction that are remembered."""
 
 
-def request_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
-    """The agent's headers to pass on, secrets masked; the credential is added by the caller."""
-    return passed_on(given, _NOT_UPSTREAM, masker)
+class Crossing:
+    """What :func:`passed_on` says of the headers of one direction; most of them come again with every message.
 
+    A header that was passed on as it is, or left out, is remembered until the masker learns something.
+    """
 
-def response_headers(given: Iterable[tuple[str, str]], masker: Masker) -> list[tuple[str, str]]:
-    """The upstream's headers to pass on, secrets masked."""
-    return passed_on(given, _NOT_DOWNSTREAM, masker)
+    def __init__(self, dropped: frozenset[str], masker: Masker) -> None:
+        self._dropped = dropped
+        self._masker = masker
+        self._lessons = masker.lessons
+        self._known: dict[tuple[str, str], list[tuple[str, str]]] = {}
+
+    def passed(self, given: MultiMapping[str]) -> list[tuple[str, str]]:
+        """The headers to pass on, secrets masked."""
+        if self._lessons != self._masker.lessons:
+            self._lessons = self._masker.lessons
+            self._known.clear()
+        passed: list[tuple[str, str]] = []
+        for header in given.items():
+            known = self._known.get(header)
+            passed += self._decided(header) if known is None else known
+        named = named_by_connection(given.getall("Connection", ()))
+        return [header for header in passed if header[0].lower() not in named] if named else passed
+
+    def _decided(self, header: tuple[str, str]) -> list[tuple[str, str]]:
+        decided = passed_on([header], self._dropped, self._masker)
+        if not decided or decided[0] == header:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[header] = decided
+        return decided
 
 
 def passed_on(given: Iterable[tuple[str, str]], dropped: frozenset[str], masker: Masker) -> list[tuple[str, str]]:
@@ -47,7 +78,7 @@ def passed_on(given: Iterable[tuple[str, str]], dropped: frozenset[str], masker:
     A header whose name holds a secret goes, as does one in bytes that are no text: neither can be masked.
     """
     given = list(given)
-    dropped |= _named_by_connection(given)
+    dropped |= named_by_connection(value for name, value in given if name.lower() == "connection")
     return [
         (name, masker.mask(value).text)
         for name, value in given
@@ -60,10 +91,9 @@ def _is_text(value: str) -> bool:
     return value.isascii() or not any("\udc80" <= character <= "\udcff" for character in value)
 
 
-def _named_by_connection(headers: Iterable[tuple[str, str]]) -> set[str]:
-    return {
-        option.strip().lower() for name, value in headers if name.lower() == "connection" for option in value.split(",")
-    }
+def named_by_connection(values: Iterable[str]) -> set[str]:
+    """The headers that these values of ``Connection`` name: they are for one hop only."""
+    return {option.strip().lower() for value in values for option in value.split(",")}
 
 
 def carries_token(headers: Mapping[str, str], token: str) -> bool:

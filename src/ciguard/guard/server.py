@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Self
 from urllib.parse import unquote_plus
 
@@ -25,6 +26,9 @@ BACKLOG = 128
 GRACE = 2.0
 """Seconds that answers under way get to finish when the server stops."""
 
+REMEMBERED_ADDRESSES = 256
+"""Calls, by method and target, of which it is remembered where they lead."""
+
 
 def open_loopback() -> socket.socket:
     """A listening socket of the machine's loopback, on a port of the kernel's choosing."""
@@ -44,7 +48,7 @@ class GuardServer:
         """Serve on ``listening``, a socket of the loopback that the agent has: the machine's, or its sandbox's own."""
         self._listening = listening
         self._guarding = guarding
-        self._connections = dict(connections)
+        self._route = lru_cache(REMEMBERED_ADDRESSES)(partial(find_route, dict(connections)))
         self._token = token
         self._refused = RefusedCalls(guarding.recorder, guarding.masker)
         self._server = Listener(self._handle, self._not_http)
@@ -67,7 +71,7 @@ class GuardServer:
         return f"http://{ADDRESS}:{self.port}/{connection}"
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        route = find_route(self._connections, request.method, request.raw_path)
+        route = self._route(request.method, request.raw_path)
         call = Exchange(self._guarding, route, request) if isinstance(route, Route) else route
         try:
             return await self._answer(request, route, call)

@@ -395,7 +395,7 @@ async def _guard(
             judge.stop(judge.awaiting)
 
     intake = Intake(masker, placeholders, judge, recorder)
-    guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(), fail)
+    guarding = Guarding(masker, placeholders, judge, intake, recorder, Upstreams(masker), fail)
     try:
         egress = plan.policy.egress
         ca, trust = session_trust(egress, plan.environ, place.scratch)

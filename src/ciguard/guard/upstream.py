@@ -17,11 +17,13 @@ from typing import Protocol
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, StreamWriter
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from yarl import URL
 
 from ciguard.guard.certificates import trusted
 from ciguard.guard.connection import Route
+from ciguard.guard.headers import NOT_DOWNSTREAM, NOT_UPSTREAM, Crossing
+from ciguard.inspect.masking import Masker
 
 CONNECT_TIMEOUT = 30.0
 """Seconds until an upstream must have accepted a connection."""
@@ -57,21 +59,22 @@ class _Inflater(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """An answer whose body has not been read yet."""
+    """An answer whose body has not been read yet; ``headers`` are those that the agent may have, secrets masked."""
 
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: list[tuple[str, str]]
+    _said: CIMultiDictProxy[str] = field(repr=False)
     _content: aiohttp.StreamReader = field(repr=False)
     _connection: Connection = field(repr=False)
 
     @property
     def content_type(self) -> str:
         """The media type, without parameters; empty when the upstream names none."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return self._said.get("Content-Type", "").partition(";")[0].strip().lower()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, decompressed. Raises :class:`UpstreamError`."""
-        inflater = _inflater(self.headers.get("Content-Encoding", "identity"))
+        inflater = _inflater(self._said.get("Content-Encoding", "identity"))
         try:
             while chunk := await self._content.readany():
                 if inflater is None:
@@ -94,6 +97,9 @@ class UpstreamAnswer:
 
     async def body(self) -> bytes:
         """The whole body, decompressed. Raises :class:`UpstreamError`, also when it is too large."""
+        if self._content.is_eof() and self._content.exception() is None and "Content-Encoding" not in self._said:
+            # It came with its head.
+            return self._content.read_nowait()
         body = bytearray()
         async for chunk in self.chunks():
             body += chunk
@@ -122,24 +128,30 @@ def _inflater(encoding: str) -> _Inflater | None:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a connection of the policy leads: what aiohttp's connector wants to know, and the base of all targets."""
+    """Where a connection of the policy leads: what aiohttp's connector wants to know, and how every target begins."""
 
     destination: aiohttp.ClientRequest
+    host: tuple[str, str]
     base: str
 
 
 class Upstreams:
     """The upstream side of one session. Redirects are not followed: a credential goes to the declared host only."""
 
-    def __init__(self) -> None:
+    def __init__(self, masker: Masker) -> None:
+        self._upstream = Crossing(NOT_UPSTREAM, masker)
+        self._downstream = Crossing(NOT_DOWNSTREAM, masker)
         self._connector = aiohttp.TCPConnector(limit=0)
         self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
         self._addresses: dict[str, _Address] = {}
 
-    async def call(self, route: Route, headers: list[tuple[str, str]], body: bytes | None) -> UpstreamAnswer:
-        """Call the route's endpoint with the connection's credential. Raises :class:`UpstreamError`."""
+    async def call(self, route: Route, headers: MultiMapping[str], body: bytes | None) -> UpstreamAnswer:
+        """Call the route's endpoint with the connection's credential, and what may pass of the agent's ``headers``.
+
+        Raises :class:`UpstreamError`.
+        """
         try:
-            status, answered, content, connection = await self._exchange(route, headers, body)
+            status, said, content, connection = await self._exchange(route, headers, body)
         except TimeoutError:
             raise UpstreamError(504, "the upstream did not answer in time") from None
         except (aiohttp.ClientError, HttpProcessingError, OSError):
@@ -147,18 +159,17 @@ class Upstreams:
         if 300 <= status < 400:
             connection.close()
             raise UpstreamError(502, "the upstream answered with a redirect, which is not followed")
-        return UpstreamAnswer(status, answered, content, connection)
+        return UpstreamAnswer(status, self._downstream.passed(said), said, content, connection)
 
     async def _exchange(
-        self, route: Route, headers: list[tuple[str, str]], body: bytes | None
+        self, route: Route, headers: MultiMapping[str], body: bytes | None
     ) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader, Connection]:
         """Send the request and wait for the head of its answer."""
         address = self._address(route)
         credential = route.codec.credential_headers(route.connection.credential)
-        sent = CIMultiDict([("Host", address.destination.headers["Host"]), *headers, ("Accept-Encoding", "identity")])
-        sent.extend(credential)
-        if body is not None:
-            sent["Content-Length"] = str(len(body))
+        passed = self._upstream.passed(headers)
+        framing = [] if body is None else [("Content-Length", str(len(body)))]
+        sent = CIMultiDict([address.host, *passed, ("Accept-Encoding", "identity"), *credential.items(), *framing])
         target = address.base + route.path + (f"?{route.query}" if route.query else "")
         connection = await self._connector.connect(address.destination, [], self._connecting)
         try:
@@ -183,7 +194,8 @@ class Upstreams:
             return known
         url = URL(connection.declared.upstream, encoded=True)
         destination = aiohttp.ClientRequest("POST", url, ssl=trusted() if url.scheme == "https" else True)
-        address = self._addresses[connection.name] = _Address(destination, url.raw_path.rstrip("/"))
+        host = ("Host", destination.headers["Host"])
+        address = self._addresses[connection.name] = _Address(destination, host, url.raw_path.rstrip("/"))
         return address
 
     async def close(self) -> None:

@@ -97,6 +97,8 @@ class Masker:
         self._always: tuple[Matcher, ...] = (secret_rules(), self._given, *([more] if more else []))
         self._matchers = self._always
         self._clean: set[str] = set()
+        self.lessons = 0
+        """How often something was learned: what was masked before may be masked differently since."""
 
     def mask(self, text: str) -> Masked:
         """``text`` with every secret replaced."""
@@ -165,6 +167,7 @@ class Masker:
         )
         self._matchers = (*self._always, learned)
         self._clean.clear()
+        self.lessons += 1
 
 
 def _masked(text: str, replacements: Sequence[Replacement]) -> Masked:

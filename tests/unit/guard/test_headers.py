@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from ciguard.guard.headers import HOP_BY_HOP, NOT_FOR_THE_AGENT, OF_THE_GUARD, carries_token, request_headers
-from ciguard.guard.headers import response_headers as answered
+from ciguard.guard import headers as module
+from ciguard.guard.headers import (
+    HOP_BY_HOP,
+    NOT_DOWNSTREAM,
+    NOT_FOR_THE_AGENT,
+    NOT_UPSTREAM,
+    OF_THE_GUARD,
+    Crossing,
+    carries_token,
+    passed_on,
+)
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
@@ -17,15 +26,25 @@ TOKEN = "ciguard-session-token-Zm9vYmFy"
 SECRET = "upstream-credential-5f1e9a7c"
 MASKER = Masker([KnownValue("credential", SECRET)], Placeholders(b"key"))
 
+Headers = list[tuple[str, str]]
+
+
+def request_headers(given: Headers) -> Headers:
+    return Crossing(NOT_UPSTREAM, MASKER).passed(CIMultiDict(given))
+
+
+def answered(given: Headers) -> Headers:
+    return Crossing(NOT_DOWNSTREAM, MASKER).passed(CIMultiDict(given))
+
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP | OF_THE_GUARD))
 def test_headers_that_the_guard_decides_do_not_pass_in_any_case(name: str) -> None:
-    assert request_headers([(name, "x"), (name.upper(), "y"), (name.title(), "z")], MASKER) == []
+    assert request_headers([(name, "x"), (name.upper(), "y"), (name.title(), "z")]) == []
 
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP | NOT_FOR_THE_AGENT))
 def test_headers_of_the_upstream_connection_do_not_reach_the_agent(name: str) -> None:
-    assert answered([(name, "x"), (name.upper(), "y")], MASKER) == []
+    assert answered([(name, "x"), (name.upper(), "y")]) == []
 
 
 def test_headers_named_by_any_connection_header_are_for_one_hop_only() -> None:
@@ -37,18 +56,18 @@ def test_headers_named_by_any_connection_header_are_for_one_hop_only() -> None:
         ("X-Three", "3"),
     ]
     for direction in (request_headers, answered):
-        assert direction(given, MASKER) == [("X-Three", "3")]
+        assert direction(given) == [("X-Three", "3")]
 
 
 def test_other_headers_pass_in_order_with_their_repetitions() -> None:
     given = [("anthropic-beta", "a"), ("User-Agent", "agent/1.0"), ("anthropic-beta", "b"), ("X-Name", "café")]
-    assert request_headers(given, MASKER) == given
-    assert answered(given, MASKER) == given
+    assert request_headers(given) == given
+    assert answered(given) == given
 
 
 def test_secrets_in_values_are_masked_and_headers_named_by_secrets_go() -> None:
     for direction in (request_headers, answered):
-        [(name, value)] = direction([("X-Echo", f"a {SECRET} b"), (SECRET, "1")], MASKER)
+        [(name, value)] = direction([("X-Echo", f"a {SECRET} b"), (SECRET, "1")])
         assert name == "X-Echo"
         assert value.startswith("a [ciguard-masked:credential:")
         assert SECRET not in value
@@ -57,7 +76,40 @@ def test_secrets_in_values_are_masked_and_headers_named_by_secrets_go() -> None:
 def test_headers_that_are_no_text_go() -> None:
     undecodable = b"\xff".decode("utf-8", "surrogateescape")
     for direction in (request_headers, answered):
-        assert direction([("X-A", undecodable), ("X-B", "1")], MASKER) == [("X-B", "1")]
+        assert direction([("X-A", undecodable), ("X-B", "1")]) == [("X-B", "1")]
+
+
+NAMES = st.sampled_from(["Connection", "connection", "X-One", "x-one", "Close", "Date", "Cookie", "X-Two", SECRET])
+VALUES = st.sampled_from(["close", "keep-alive, X-One", "x-two,date", "1", SECRET, f"a {SECRET}", "\udcff", "a" * 300])
+
+
+@given(st.lists(st.lists(st.tuples(NAMES, VALUES)), max_size=5))
+def test_what_is_remembered_changes_nothing(messages: list[Headers]) -> None:
+    for dropped in (NOT_UPSTREAM, NOT_DOWNSTREAM):
+        crossing = Crossing(dropped, MASKER)
+        for headers in messages:
+            assert crossing.passed(CIMultiDict(headers)) == passed_on(headers, dropped, MASKER)
+
+
+def test_what_the_masker_learns_is_masked_in_headers_that_passed_before() -> None:
+    password = "Vq8zTk3LwPx7RmN2"
+    masker = Masker([], Placeholders(b"key"))
+    crossing = Crossing(NOT_UPSTREAM, masker)
+    given = CIMultiDict([("X-Note", password)])
+    assert crossing.passed(given) == [("X-Note", password)]
+    assert masker.mask(f"postgres://app:{password}@db.example.com/app").kinds
+    masker.remember()
+    [(name, value)] = crossing.passed(given)
+    assert (name, password in value) == ("X-Note", False)
+
+
+def test_the_memory_for_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 3)
+    crossing = Crossing(NOT_UPSTREAM, MASKER)
+    for number in range(10):
+        given = [("X-Id", str(number)), ("X-Name", "agent"), ("Cookie", str(number))]
+        assert crossing.passed(CIMultiDict(given)) == given[:2]
+        assert len(crossing._known) <= 3
 
 
 @pytest.mark.parametrize(
