@@ -6,10 +6,10 @@ import asyncio
 import io
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
@@ -250,7 +250,7 @@ async def guarded(
     ``claude`` adds keys to the connection of that name; ``upstream`` stands in for the model's address.
     """
     directory = folder / "session"
-    recorder = Recorder(directory, lambda: datetime.now(UTC))
+    recorder = Recorder(directory, time.time_ns)
     async with LoopbackModel(script, api_keys=[CREDENTIAL], faults=faults, chunk=chunk) as model:
         text = POLICY.format(url=upstream or model.url, claude=claude and f", {claude}", rules=rules)
         (folder / "policy.yml").write_text(text)

@@ -6,10 +6,10 @@ import asyncio
 import base64
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ async def proxied(
     """
     directory = folder / "session"
     listener = loopback_socket()
-    recorder = Recorder(directory, lambda: datetime.now(UTC))
+    recorder = Recorder(directory, time.time_ns)
     (folder / "policy.yml").write_text(
         f"version: 1\nisolation: {{require: none}}\negress:\n"
         f"  allow: [{allow.replace('PORT', str(listener.getsockname()[1]))}]\n{rules}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ciguard.cli.parser import Parser
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     refuse_other_policy(session)
     signers = signers_of(options.directory, dict(os.environ))
-    manifest = seal(session, lambda: datetime.now(UTC), signers)
+    manifest = seal(session, time.time_ns, signers)
     log = manifest["log"]
     head = log["head"] if isinstance(log, dict) else ""
     print(f"sealed {options.directory} as incomplete: log head {head}", file=sys.stderr)

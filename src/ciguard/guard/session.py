@@ -9,10 +9,10 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -288,7 +288,7 @@ async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
         closing(open_loopback()) as server,
         closing(open_loopback()) as proxy,
     ):
-        recorder = Recorder(directory, lambda: datetime.now(UTC))
+        recorder = Recorder(directory, time.time_ns)
         restored: list[str] = []
         try:
             with _prepared(root, plan, restored) as workspace:

@@ -13,9 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TypeAlias
+
+import msgspec
 
 from ciguard.operation import Json
 from ciguard.session.canonical import canonical, spell
@@ -30,12 +34,14 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 CHAIN_KEYS = frozenset({"seq", "time", "type", "previous"})
 """The keys that the chain itself gives to every event."""
 
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time in nanoseconds since 1970 began in UTC, as ``time.time_ns`` does."""
+
 _TYPES = tuple(EventType)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """How many lines a log has, and the hash of its last line."""
 
     count: int = 0
@@ -54,9 +60,15 @@ class Damage:
         return f"line {self.line} (event {self.seq}): {self.what}"
 
 
-def timestamp(moment: datetime) -> str:
-    """``moment`` as the log spells it, such as ``2026-11-21T09:30:00.125Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+def timestamp(moment: int) -> str:
+    """What a ``Clock`` told as the log spells it, such as ``2026-11-21T09:30:00.125Z``."""
+    second, rest = divmod(moment, 1_000_000_000)
+    return f"{_spelt(second)}.{rest // 1_000_000:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _spelt(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def link(position: Position, event: EventType, time: str, fields: Mapping[str, Json]) -> tuple[bytes, Position]:
@@ -64,8 +76,7 @@ def link(position: Position, event: EventType, time: str, fields: Mapping[str, J
 
     The fields must have passed ``check_fields``. Raises ``ValueError`` for a line too long or with too deep values.
     """
-    chained: dict[str, Json] = {"seq": position.count, "time": time, "type": event, "previous": position.head}
-    line = spell({**fields, **chained})
+    line = spell({**fields, "seq": position.count, "time": time, "type": event, "previous": position.head})
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the event is longer than {MAX_LINE_BYTES} bytes")
     return line, Position(position.count + 1, hashlib.sha256(line).hexdigest())

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from ciguard.errors import RecordingFailed, SessionDamaged
 from ciguard.operation import Json
 from ciguard.session.bodies import INDEX, scan_packs
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import link, own_fields, timestamp
+from ciguard.session.chain import Clock, link, own_fields, timestamp
 from ciguard.session.container import UnreadableError, list_entries, read_file
 from ciguard.session.event import EventType, check_fields
 from ciguard.session.frame import MAX_BODY_BYTES
@@ -52,7 +51,7 @@ def refuse_other_policy(session: Session) -> None:
         raise _damaged("policy.yml is not the policy that the session enforced")
 
 
-def seal(session: Session, clock: Callable[[], datetime], signers: Sequence[Ready]) -> dict[str, Json]:
+def seal(session: Session, clock: Clock, signers: Sequence[Ready]) -> dict[str, Json]:
     """Seal ``session``, which was cut off, and return what its manifest says.
 
     Raises ``SessionDamaged`` when something in it is wrong beyond its half-written ends, and ``RecordingFailed`` when

@@ -71,12 +71,16 @@ class Account:
             raise OutOfOrderError("nothing follows session_cut_off")
         self._events[event] += 1
         match event:
-            case EventType.SESSION_STARTED:
-                self._started = {**fields, "time": time}
             case EventType.OPERATION:
                 self._operations[str(fields["operation"])] += 1
+                self._decided(fields)
             case EventType.RESULT:
                 self._results[str(fields["result"])] += 1
+                self._decided(fields)
+            case EventType.TRANSFER:
+                self._count_masked(fields["masked"])
+            case EventType.SESSION_STARTED:
+                self._started = {**fields, "time": time}
             case EventType.VERDICT:
                 self._verdicts[str(fields["outcome"])] += 1
             case EventType.AGENT_EXITED:
@@ -85,11 +89,14 @@ class Account:
                 self._finished = {**fields, "time": time}
             case EventType.SESSION_CUT_OFF:
                 self._cut_off = {**fields, "time": time}
-        if event in (EventType.OPERATION, EventType.RESULT):
-            self._actions[fields["decision"]["action"]] += 1
-        if event in (EventType.OPERATION, EventType.RESULT, EventType.TRANSFER):
-            for kind, count in fields["masked"].items():
-                self._masked[kind] += count
+
+    def _decided(self, fields: Mapping[str, Any]) -> None:
+        self._actions[fields["decision"]["action"]] += 1
+        self._count_masked(fields["masked"])
+
+    def _count_masked(self, masked: Mapping[str, int]) -> None:
+        for kind, count in masked.items():
+            self._masked[kind] += count
 
     @property
     def finished(self) -> bool:

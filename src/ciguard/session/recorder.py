@@ -10,22 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
 from ciguard.errors import UsageError
 from ciguard.operation import Json
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import Position, link, timestamp
+from ciguard.session.chain import Clock, Position, link, timestamp
 from ciguard.session.event import EventType, check_fields
 from ciguard.session.latch import Latch
 from ciguard.session.manifest import Account, Counts
 from ciguard.session.pack_writer import PackWriter, write_all
 from ciguard.session.whole_file import write_whole
-
-Clock: TypeAlias = Callable[[], datetime]
-"""Tells the time, with its zone."""
 
 Sign: TypeAlias = Callable[[bytes, dict[str, Json]], Mapping[str, bytes]]
 """Makes the files, by name, that vouch for the bytes of manifest.json, of those and what they say."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import time
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +66,7 @@ class TakingIn:
     def __init__(self, folder: Path) -> None:
         (folder / "policy.yml").write_text(POLICY)
         self.directory = folder / "session"
-        self.recorder = Recorder(self.directory, lambda: datetime.now(UTC))
+        self.recorder = Recorder(self.directory, time.time_ns)
         self.recorder.write_policy(sample.POLICY)
         self.recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
         placeholders = Placeholders(b"key")

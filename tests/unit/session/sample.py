@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -39,10 +39,10 @@ class Steps:
     """A clock that moves by one second whenever it is read."""
 
     def __init__(self) -> None:
-        self._now = START
+        self._now = int(START.timestamp()) * 1_000_000_000
 
-    def __call__(self) -> datetime:
-        self._now += timedelta(seconds=1)
+    def __call__(self) -> int:
+        self._now += 1_000_000_000
         return self._now
 
 
