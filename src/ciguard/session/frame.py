@@ -18,6 +18,11 @@ MAX_FRAME_BYTES = MAX_BODY_BYTES + 1024 * 1024
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LEVEL = 1
+_SMALL = 1024
+"""Compressing a body shorter than this would take more time than the rest of storing it."""
+
+# One segment, its size in four bytes, no checksum.
+_SMALL_HEADER = _MAGIC + b"\xa0"
 _MAX_BLOCK_BYTES = 128 * 1024
 _RAW, _RLE, _COMPRESSED = range(3)
 
@@ -49,7 +54,15 @@ class Compressor:
         """``body`` as one frame. Raises ``ValueError`` when it is too large to be read back."""
         if len(body) > MAX_BODY_BYTES:
             raise ValueError(f"a body of {len(body)} bytes is larger than {MAX_BODY_BYTES}")
+        if len(body) < _SMALL:
+            return _uncompressed(body)
         return self._compress(body)
+
+
+def _uncompressed(body: bytes) -> bytes:
+    """A frame of one block, the last, which is ``body`` as it is (RFC 8878, sections 3.1.1.1.4 and 3.1.1.2)."""
+    size = len(body)
+    return _SMALL_HEADER + size.to_bytes(4, "little") + (size << 3 | _RAW << 1 | 1).to_bytes(3, "little") + body
 
 
 def frame_at(data: bytes, offset: int) -> Frame:

@@ -57,9 +57,9 @@ def test_damage_before_a_body_is_found_is_named(directory: Path) -> None:
     (directory / PATH).write_bytes(ONE + b"x" + TWO)
     stored = Bodies(directory)
     assert stored.read(digest(b"one")) == b"one"
-    with pytest.raises(DamagedBodyError, match=r"is missing: objects/000001\.pack at byte 12 is not"):
+    with pytest.raises(DamagedBodyError, match=r"is missing: objects/000001\.pack at byte 15 is not"):
         stored.read(digest(b"two"))
-    with pytest.raises(DamagedBodyError, match="at byte 12"):
+    with pytest.raises(DamagedBodyError, match="at byte 15"):
         stored.digests()
 
 

@@ -34,6 +34,19 @@ def test_where_any_frame_ends_is_found(body: bytes, level: int, checksum: bool, 
     assert expand(made) == body
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 1023])
+def test_a_short_body_is_stored_as_it_is(size: int) -> None:
+    body = b"x" * size
+    made = framed(body)
+    assert made.endswith(body)
+    assert frame_at(made, 0) == Frame(0, len(made), size)
+    assert zstandard.ZstdDecompressor().decompress(made, allow_extra_data=False) == body
+
+
+def test_a_longer_body_is_compressed() -> None:
+    assert len(framed(b"x" * 1024)) < 100
+
+
 def test_a_compressor_is_reused() -> None:
     compressor = Compressor()
     assert [expand(compressor.frame(body)) for body in (b"one", b"", b"one")] == [b"one", b"", b"one"]

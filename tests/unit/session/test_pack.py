@@ -102,9 +102,9 @@ def test_a_pack_cut_anywhere_holds_the_bodies_before(bodies: list[bytes], data: 
 @pytest.mark.parametrize(
     ("packs", "damage", "found"),
     [
-        ([ONE + b"\0" + TWO], "000001.pack at byte 12 is not a zstd frame", 1),
-        ([ONE + TWO + ONE], "000001.pack at byte 24 repeats body", 2),
-        ([ONE, TWO + ONE], "000002.pack at byte 12 repeats body", 2),
+        ([ONE + b"\0" + TWO], "000001.pack at byte 15 is not a zstd frame", 1),
+        ([ONE + TWO + ONE], "000001.pack at byte 30 repeats body", 2),
+        ([ONE, TWO + ONE], "000002.pack at byte 15 repeats body", 2),
         ([ONE[:-1] + b"x", TWO], "", 2),
         ([ONE[:-1], TWO], "000001.pack ends within a frame", 1),
         ([b"", TWO], "000001.pack ends within a frame", 1),
