@@ -315,9 +315,9 @@ def interpreter(host: Host) -> str:
 
 def modules() -> Sequence[str]:
     """Where ciguard and what it needs are, for a Python that is not of the tests' environment."""
-    import pydantic
+    import msgspec
 
-    return [str(Path(module.__file__ or "").parents[1]) for module in (ciguard, pydantic)]
+    return [str(Path(module.__file__ or "").parents[1]) for module in (ciguard, msgspec)]
 
 
 def _open_to_all(path: Path) -> bool:
