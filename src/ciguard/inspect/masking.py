@@ -33,6 +33,9 @@ MOST_HELD = 2 * LONGEST + 1
 PROMPT = 1_024
 """Characters up to which a held text is looked at whenever some more comes; a longer one when it grew by a part."""
 
+KEPT = CONTEXT + 256
+"""Characters up to which a stream keeps a text that is decided: cutting it costs more than reading it once more."""
+
 GROWTH = 16
 """The part (one of so many) by which a longer text must have grown."""
 
@@ -214,11 +217,12 @@ class MaskStream:
         if length > PROMPT and length - self._looked < length // GROWTH:
             return []
         self._looked = length
-        release, origin = length, length
-        for matcher in self._matchers:
-            masked, needed = matcher.open_from(self._data)
-            release, origin = min(release, masked), min(origin, needed)
-        return self._decide(release, origin)
+        open_from = [opened for matcher in self._matchers if (opened := matcher.open_from(self._data)) is not None]
+        if not open_from and length <= KEPT:
+            self.decided = self._base + length
+            return []
+        release = min((masked for masked, _ in open_from), default=length)
+        return self._decide(release, min((needed for _, needed in open_from), default=length))
 
     def finish(self) -> list[Replacement]:
         """No more text comes: return the last replacements; everything is decided."""

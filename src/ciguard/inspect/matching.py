@@ -25,9 +25,11 @@ class Matcher(Protocol):
         origin to its end and one character on each side.
         """
 
-    def open_from(self, data: bytes) -> tuple[int, int]:
+    def open_from(self, data: bytes) -> tuple[int, int] | None:
         """The earliest index that may still become part of a secret, when more text follows ``data``.
 
         And the index from which the text has to be read on, to find that secret; it may be smaller. Both are
-        the length of ``data`` when nothing has begun. ``data`` begins with a character of context.
+        the length of ``data`` when nothing has begun. None when, besides, there is no secret in ``data``; what follows
+        is then found by reading on from :data:`~ciguard.inspect.partial.CONTEXT` characters before the end.
+        ``data`` begins with a character of context.
         """

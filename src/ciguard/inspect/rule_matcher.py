@@ -171,21 +171,21 @@ class RuleMatcher:
                 for match in rule.matches(data, low, high):
                     yield rule, match
 
-    def open_from(self, data: bytes) -> tuple[int, int]:
+    def open_from(self, data: bytes) -> tuple[int, int] | None:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         skipped = max(0, len(data) - LONGEST - 1)
         tail = data[skipped:] if skipped else data
-        start = len(data)
-        if (found := self._beginnings(tail)) >= 0:
-            start = skipped + found + 1
+        found = self._beginnings(tail)
+        start = skipped + found + 1 if found >= 0 else len(data)
         speakers, words = self._speaking
         hints = words.hints(tail)
-        for rule in {speakers[number] for number, _, _ in hints}:
-            if (found := rule.growing(tail)) >= 0:
-                start = min(start, skipped + found + 1)
         if not hints and not skipped and self._all_speak:
             # A stream reads the same text for what is whole in it next, and there is nothing without a word.
             self._wordless = data
+            return None if found < 0 else (start, start)
+        for rule in {speakers[number] for number, _, _ in hints}:
+            if (found := rule.growing(tail)) >= 0:
+                start = min(start, skipped + found + 1)
         return start, start
 
     @property

@@ -60,7 +60,8 @@ class ValueMatcher:
         self._headed = [same for _, same in heads]
         self._finder = finder_of([_escaped(head) for head, _ in heads])
         self._opened: tuple[bytes, list[Hint]] = b"", []
-        self._beginnings = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
+        begins = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
+        self._beginnings = tuple(begins)
         self._longest = max((len(one.data) for one in self._literals), default=0)
 
     def hints(self, data: bytes) -> Sequence[Hint]:
@@ -84,15 +85,17 @@ class ValueMatcher:
                     if data.startswith(one.data, start):
                         yield one, start
 
-    def open_from(self, data: bytes) -> tuple[int, int]:
+    def open_from(self, data: bytes) -> tuple[int, int] | None:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
+        hints = self._finder.hints(data)
+        # A stream reads the same text for what is whole in it next.
+        self._opened = data, hints
+        if not hints and not data.endswith(self._beginnings):
+            return None
         length = len(data)
         # A literal that is masked from its fourth character on may have begun without being held for it.
         masked, origin = length, max(1, length - LEFT)
         low = max(1, length - self._longest + 1)
-        hints = self._finder.hints(data)
-        # A stream reads the same text for what is whole in it next.
-        self._opened = data, hints
         for number, first, last in hints:
             head = self._headed[number]
             for start in _occurrences(head[0].data[:HEAD], data, max(low, first - HEAD), last):
