@@ -6,7 +6,7 @@ Source: https://docs.anthropic.com/en/api/messages-streaming.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from ciguard.codecs.answer import (
@@ -46,6 +46,8 @@ class AnthropicReader:
     ``base`` is added to every block index, because a continuation counts its blocks from zero again. Neighbouring
     blocks of one text type are one *run*, named by its first block.
     """
+
+    varying: Collection[str] = ()
 
     def __init__(self, masker: Masker, error: Callable[[str], bytes]) -> None:
         self._masker = masker
@@ -164,7 +166,7 @@ class AnthropicReader:
             elif isinstance(value, str):
                 _say(block, key, value)
                 if key not in LABELS:
-                    more = partial(_say, block, key) if delta.keys() == {"type", key} else None
+                    more = partial(_say_more, block, key) if delta.keys() == {"type", key} else None
                     stream.text((self._runs[index], (key,)), (index, (key,)), key, event, delta, key, more)
             elif key not in LABELS:
                 block[key] = copy.deepcopy(value)
@@ -261,6 +263,10 @@ class AnthropicReader:
 
 def _say(block: dict[str, Json], key: str, text: str) -> None:
     block[key] = text_of(block.get(key)) + text
+
+
+def _say_more(block: dict[str, Json], key: str, text: str, _: dict[str, Json]) -> None:
+    _say(block, key, text)
 
 
 def _index(data: dict[str, Json]) -> int:

@@ -71,6 +71,12 @@ class AnswerStream(Protocol):
         Raises :class:`~ciguard.codecs.error.WireError` when the stream is not in its API's form.
         """
 
+    def goes_on(self, chunk: bytes) -> bool:
+        """Take ``chunk`` if it is an event like the one before and completes no item; else leave it for :meth:`feed`.
+
+        Raises :class:`~ciguard.codecs.error.WireError` like :meth:`feed`.
+        """
+
     def take(self) -> bytes:
         """The bytes that may go to the agent now."""
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 
 from ciguard.codecs.answer import (
@@ -245,6 +246,15 @@ def _saying(part: Json) -> Saying:
     return Saying(SayingKind.PROMPT, texts_in([part]))
 
 
+def _is_one_text(chunk: dict[str, Json]) -> bool:
+    """Whether ``chunk`` is a piece of one text, which :func:`_say` joins with what was said before."""
+    match chunk:
+        case {"candidates": [{"content": {"parts": [{"text": str(), **more}]}}]}:
+            return more.keys() <= {"thought"}
+        case _:
+            return False
+
+
 def _say(said: list[Json], part: dict[str, Json]) -> None:
     """Add ``part`` to what was said before; pieces of one text become one part again."""
     last = said[-1] if said else None
@@ -287,6 +297,8 @@ def _settle_calls(part: dict[str, Json], masker: Masker, tally: Tally) -> Iterat
 
 class _Reader:
     """The chunks of a streamed answer. Calls come whole; a text ends where another kind of part begins."""
+
+    varying: Collection[str] = ("usageMetadata",)
 
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
@@ -345,7 +357,8 @@ class _Reader:
             yield from stream.end_text((index, self._kinds.get(index, "")))
         self._kinds[index] = kind
         if kind:
-            stream.text((index, kind), kind, kind, event, part, "text")
+            more = partial(self._more, index, part, stream) if _is_one_text(event.data) else None
+            stream.text((index, kind), kind, kind, event, part, "text", more)
             return
         if _calls(part):
             items = []
@@ -357,6 +370,10 @@ class _Reader:
         for path, holder, key in list(said_in(part)):
             at = (index, len(self._parts[index]), path)
             yield from stream.snapshot(at, key, event, holder, key)
+
+    def _more(self, index: int, part: dict[str, Json], stream: HoldingStream, text: str, data: dict[str, Json]) -> None:
+        _say(self._parts[index], {**part, "text": text})
+        self._count(data, stream)
 
     def release(self, event: HeldEvent, stream: HoldingStream) -> None:
         data = event.data

@@ -6,12 +6,16 @@ an event leaves when the masker has decided all the text in it. The events of a 
 allowed; a refused call's events are replaced by a text. While a call waits for its decision, what follows is read and
 waits behind it. All other strings of an event are masked on their own. An event
 in which nothing changed leaves with the bytes that it came with, and order is kept. Only a sign of life overtakes.
+
+Most events are the one before with another text (:mod:`ciguard.codecs.mould`). While nothing waits, such an event is
+its text and nothing else: when nothing of that is masked or held back, its bytes leave at once. The reader is told of
+what passed like this before it hears or is asked anything else.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,9 +24,10 @@ from ciguard.codecs.codec import TextRelease
 from ciguard.codecs.document import parse
 from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import END_MARK, HeldEvent
-from ciguard.codecs.latest import Latest
+from ciguard.codecs.latest import Latest, More
 from ciguard.codecs.open_text import OpenText, Piece
 from ciguard.codecs.passage import Passage, masked_text
+from ciguard.codecs.rest import Rest
 from ciguard.codecs.sse import EventParser, ServerSentEvent
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
@@ -32,7 +37,13 @@ MOST_HELD = 32 * 1024 * 1024
 
 
 class Reader(Protocol):
-    """Knows the events of one API; calls back the :class:`HoldingStream` that it is given."""
+    """Knows the events of one API; calls back the :class:`HoldingStream` that it is given.
+
+    ``varying`` are the top-level keys below which numbers, and strings that say nothing, may differ from event to event
+    of one text.
+    """
+
+    varying: Collection[str]
 
     def read(self, event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
         """Classify an event as it comes; yields the items that it completes."""
@@ -78,8 +89,8 @@ class HoldingStream:
         self._said: dict[tuple[Hashable, str], str] = {}
         self._withheld_end: list[HeldEvent] = []
         self._undecided: list[UndecidedCall] = []
-        self._ready = bytearray()
-        self._plain: set[str] = set()
+        self._ready: list[bytes] = []
+        self._rest = Rest(masker)
         self._latest: Latest | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
@@ -88,14 +99,19 @@ class HoldingStream:
             self._finish_decided()
             self._release()
         for raw in self._parser.cut(chunk):
-            if not self._is_more(raw):
-                self._latest = None
+            if not self._goes_on(raw):
+                self._end_run()
                 yield from self._feed_event(self._parser.read(raw))
                 self._release()
 
+    def goes_on(self, chunk: bytes) -> bool:
+        """See :meth:`ciguard.codecs.codec.AnswerStream.goes_on`."""
+        latest = self._latest
+        return latest is not None and latest.mould is not None and not self._parser.midway and self._goes_on(chunk)
+
     def take(self) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.take`."""
-        ready = bytes(self._ready)
+        ready = b"".join(self._ready)
         self._ready.clear()
         return ready
 
@@ -106,6 +122,7 @@ class HoldingStream:
 
     def message(self) -> Json:
         """See :meth:`ciguard.codecs.codec.AnswerStream.message`."""
+        self._end_run()
         return self._reader.message()
 
     def unfinished(self) -> list[TextItem]:
@@ -122,12 +139,12 @@ class HoldingStream:
 
     def resume(self) -> None:
         """See :meth:`ciguard.codecs.codec.AnswerStream.resume`."""
+        self._end_run()
         self._withheld_end.clear()
         self._said.clear()
         self._parser = EventParser()
         self.ended = False
         self.tally = Tally(input_tokens=self.tally.input_tokens, output_tokens=self.tally.output_tokens)
-        self._latest = None
         self._reader.resume()
 
     def close(self) -> None:
@@ -137,10 +154,12 @@ class HoldingStream:
 
     def error(self, message: str) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.error`."""
+        self._end_run()
         return self._reader.error(message)
 
     def sign_of_life(self) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.sign_of_life`."""
+        self._end_run()
         return self._reader.sign_of_life()
 
     # What follows is for readers.
@@ -153,12 +172,12 @@ class HoldingStream:
         event: HeldEvent,
         holder: dict[str, Json],
         name: str,
-        more: Callable[[str], None] | None = None,
+        more: More | None = None,
     ) -> None:
         """``holder[name]``, a string of ``event``, is the next piece of ``block`` in the passage ``key``.
 
-        ``more`` is for a reader to remember a further text by, when it makes nothing else of an event that is the same
-        but for this text.
+        ``more`` is for a reader to hear of further texts by, when it makes nothing else of an event that is the same
+        but for this text, and but for what varies.
         """
         text = holder[name]
         if not isinstance(text, str):
@@ -171,13 +190,15 @@ class HoldingStream:
         if self._text is TextRelease.AS_IT_COMES:
             one.deliver_decided()
         if more is not None:
-            self._latest = Latest(event, key, block, holder, name, more)
+            self._latest = Latest(event, one, block, holder, name, more, self._reader.varying)
 
     def end_text(self, key: tuple[Hashable, ...]) -> Iterator[TextItem]:
         """The passage ``key`` is complete; yields it when there was any text."""
         one = self._open.pop(key, None)
         if one is None:
             return
+        if self._latest is not None and self._latest.text is one:
+            self._end_run()
         passage = one.passage
         passage.finish()
         item = TextItem(passage.part, passage.masked, passage.kinds)
@@ -286,7 +307,7 @@ class HoldingStream:
 
     def urgent(self, event: HeldEvent) -> None:
         """``event`` is a sign of life and does not wait behind others."""
-        self._ready += event.encoded()
+        self._ready.append(event.encoded())
         event.dropped = True
 
     def end(self, event: HeldEvent) -> None:
@@ -310,6 +331,7 @@ class HoldingStream:
     # What follows is internal.
 
     def _finish_decided(self) -> None:
+        self._end_run()
         decided = [one for one in self._undecided if one.item.settled]
         self._undecided = [one for one in self._undecided if not one.item.settled]
         for one in decided:
@@ -319,25 +341,42 @@ class HoldingStream:
         self.tally.settle(one.item)
         one.finish()
 
-    def _is_more(self, raw: bytes) -> bool:
+    def _goes_on(self, raw: bytes) -> bool:
         """Whether the event ``raw`` is the latest one with another text; then that is taken in as what it is."""
         latest = self._latest
-        if latest is None or (text := latest.text_of(raw)) is None:
+        if latest is None or (text := latest.text_of(raw, self._masker)) is None:
             return False
-        one = self._open[latest.key]
+        one = latest.text
         start = one.passage.length
         one.passage.feed(latest.block, text)
-        latest.more(text)
-        if not self._queue and one.passage.decided == one.passage.length and one.passage.edited(start, text) == text:
+        if not self._queue and one.passage.is_plain_from(start):
             one.delivered = one.passage.length
-            self._ready += raw
+            latest.passed.append(text)
+            latest.last = raw
+            self._ready.append(raw)
             return True
+        self._tell()
         event, holder = latest.event_of(raw)
+        latest.more(text, event.data)
         self._push(event)
         self._wait(one, Piece(event, holder, latest.name, start, text))
         one.deliver_decided()
         self._release()
         return True
+
+    def _tell(self) -> None:
+        """Tell the reader of what passed."""
+        latest = self._latest
+        if latest is not None and latest.passed:
+            event, _ = latest.event_of(latest.last)
+            latest.more("".join(latest.passed), event.data)
+            latest.passed.clear()
+            self._reader.release(event, self)
+
+    def _end_run(self) -> None:
+        """What comes or happens next is something else."""
+        self._tell()
+        self._latest = None
 
     def _feed_event(self, event: ServerSentEvent) -> Iterator[Item]:
         is_end_mark = event.data == END_MARK
@@ -372,40 +411,7 @@ class HoldingStream:
             self._reader.release(event, self)
             if event.rewritten:
                 drop_logprobs(event.data)
-            self._mask_rest(event)
+            self._rest.mask(event)
             if self._latest is not None and event is self._latest.event:
                 self._latest.has_left = not event.changed
-            self._ready += event.encoded()
-
-    def _mask_rest(self, event: HeldEvent) -> None:
-        """Mask the strings of ``event`` that were not decided as part of something larger."""
-        pending: list[Json] = [event.data]
-        while pending:
-            match pending.pop():
-                case dict() as pairs:
-                    for key, value in list(pairs.items()):
-                        if isinstance(value, dict | list):
-                            pending.append(value)
-                        elif isinstance(value, str) and not event.is_decided(pairs, key):
-                            pairs[key] = self._mask_whole(value, event)
-                        masked_key = self._mask_whole(key, event)
-                        if masked_key != key:
-                            pairs[masked_key] = pairs.pop(key)
-                case list() as items:
-                    for place, value in enumerate(items):
-                        if isinstance(value, str):
-                            items[place] = self._mask_whole(value, event)
-                        elif isinstance(value, dict | list):
-                            pending.append(value)
-                case _:
-                    continue
-
-    def _mask_whole(self, text: str, event: HeldEvent) -> str:
-        if text in self._plain:
-            return text
-        masked = self._masker.mask(text)
-        if masked.kinds:
-            event.changed = True
-        elif len(text) <= 64 and len(self._plain) < 4096:
-            self._plain.add(text)
-        return masked.text
+            self._ready.append(event.encoded())

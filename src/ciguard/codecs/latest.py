@@ -1,107 +1,64 @@
-"""The latest event of a stream, by which the next is known when it is the same with another text, as most events are.
-
-Theory of operation. The bytes of an event around its text are a *mould*. It is proven before it is used: with some
-other text in it, it reads as the same event with that text in the same place, so it is there that a JSON string begins
-and ends. What has the same bytes around characters that stand for themselves in JSON and end no line is then the same
-event with another text, and need not be read: what else is in it was looked at before.
-"""
+"""The latest event of a stream: by it the next is known when that is the same with another text, as most events are."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, field
 
-from ciguard.codecs.document import parse
-from ciguard.codecs.error import WireError
 from ciguard.codecs.held_event import HeldEvent
-from ciguard.codecs.sse import interpreted
+from ciguard.codecs.mould import Mould, Path, mould_of
+from ciguard.codecs.open_text import OpenText
+from ciguard.inspect.masking import Masker
 from ciguard.operation import Json
 
-_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
-_PROBE = "another text 9d1f0c7e"
-
-_Path = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mould:
-    """What events have before and after their text, and where that is in their data: the path to an object."""
-
-    before: bytes
-    after: bytes
-    path: _Path
-
-    def text_of(self, raw: bytes) -> str | None:
-        """The text of the event ``raw``; None when it is not of this mould."""
-        start, end = len(self.before), len(raw) - len(self.after)
-        if not (raw.startswith(self.before) and raw.endswith(self.after) and _PLAIN.fullmatch(raw, start, end)):
-            return None
-        try:
-            return raw[start:end].decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-
-    def event_of(self, raw: bytes) -> tuple[HeldEvent, Any]:
-        """The event ``raw``, which is of this mould, and the object in it that has the text."""
-        read = interpreted(raw, raw.decode("utf-8"))
-        data: Any = parse(read.data)
-        holder = data
-        for step in self.path:
-            holder = holder[step]
-        return HeldEvent(raw, read.name, data), holder
+More = Callable[[str, dict[str, Json]], None]
+"""Takes in what a text's further events say together, and the data of the last of them."""
 
 
 @dataclass(slots=True)
 class Latest:
-    """An event that is a piece of a text and nothing else: ``holder[name]``, of ``block`` in the passage ``key``.
+    """An event that is a piece of a text and nothing else: ``holder[name]``, of ``block`` in ``text``.
 
-    ``more`` takes the text of another such event in. ``has_left`` says that the event left at once, as it came.
+    Below the top-level keys ``varying``, too, further ones may differ from it. ``more`` takes these in. ``has_left``
+    says that the event left at once, as it came. ``passed`` are the texts of those that left like it, and which nobody
+    was told of yet; ``last`` is the last of them.
     """
 
     event: HeldEvent
-    key: tuple[Hashable, ...]
+    text: OpenText
     block: Hashable
     holder: dict[str, Json]
     name: str
-    more: Callable[[str], None]
+    more: More
+    varying: Collection[str]
     has_left: bool = False
-    _mould: Mould | None = None
+    passed: list[str] = field(default_factory=list)
+    last: bytes = b""
+    mould: Mould | None = None
 
-    def text_of(self, raw: bytes) -> str | None:
-        """The text of the event ``raw`` when it is this event with that text; else None."""
-        if self._mould is None and self.has_left:
-            self._mould = _mould(self.event, self.holder, self.name, raw)
-        return None if self._mould is None else self._mould.text_of(raw)
+    def text_of(self, raw: bytes, masker: Masker) -> str | None:
+        """The text of the event ``raw`` if it is this event with that text, and nothing else in it is to be masked."""
+        if self.mould is None:
+            if not self.has_left:
+                return None
+            self.mould = mould_of(self.event, (*_path(self.event.data, self.holder), self.name), raw, self.varying)
+            if self.mould is None:
+                return None
+        strings = self.mould.strings(raw)
+        if strings is None or any(masker.mask(padding).kinds for padding in strings[1]):
+            return None
+        return strings[0]
 
     def event_of(self, raw: bytes) -> tuple[HeldEvent, dict[str, Json]]:
-        """Such an event, and the object that has its text."""
-        if self._mould is None:
+        """The event ``raw``, of which :meth:`text_of` told the text, and the object in it that has this."""
+        if self.mould is None:
             raise AssertionError(self)
-        return self._mould.event_of(raw)
+        return self.mould.event_of(raw)
 
 
-def _mould(event: HeldEvent, holder: dict[str, Json], name: str, raw: bytes) -> Mould | None:
-    """The mould of ``event`` around ``holder[name]``, a string, if that has one and ``raw`` is of it."""
-    text = holder[name]
-    before, found, after = event.raw.partition(f'"{text}"'.encode("utf-8", "surrogatepass"))
-    mould = Mould(before + b'"', b'"' + after, _path(event.data, holder))
-    if not found or mould.text_of(raw) is None or _PROBE.encode() in event.raw:
-        return None
-    holder[name] = _PROBE
-    try:
-        probed, _ = mould.event_of(mould.before + _PROBE.encode() + mould.after)
-        return mould if (probed.name, probed.data) == (event.name, event.data) else None
-    except (WireError, LookupError, TypeError):
-        return None
-    finally:
-        holder[name] = text
-
-
-def _path(data: Json, holder: dict[str, Json]) -> _Path:
+def _path(data: Json, holder: dict[str, Json]) -> Path:
     """The way from ``data`` to the object ``holder`` in it."""
-    pending: list[tuple[_Path, Json]] = [((), data)]
+    pending: list[tuple[Path, Json]] = [((), data)]
     while True:
         path, here = pending.pop()
         if here is holder:

@@ -6,7 +6,8 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, list_of, number_of, object_of, text_of, usage_tokens
 from ciguard.codecs.error import WireError
@@ -33,6 +34,8 @@ from ciguard.operation import Json
 class ChatReader:
     """See :class:`ciguard.codecs.hold.Reader`. Calls are complete when their choice is."""
 
+    varying: Collection[str] = ("usage", "obfuscation")
+
     def __init__(self, masker: Masker, error: Callable[[str], bytes]) -> None:
         self._masker = masker
         self._error = error
@@ -58,13 +61,7 @@ class ChatReader:
             stream.ended = True
             return
         refuse_hidden_calls([value for key, value in event.data.items() if key != "choices"])
-        if isinstance(usage := event.data.get("usage"), dict):
-            # Some services send it with every chunk, as it stands then.
-            before, after = usage_tokens(object_of(self._usage), *INPUT), usage_tokens(usage, *INPUT)
-            stream.tally.input_tokens += after - before
-            before, after = usage_tokens(object_of(self._usage), *OUTPUT), usage_tokens(usage, *OUTPUT)
-            stream.tally.output_tokens += after - before
-            self._usage = copy.deepcopy(usage)
+        self._count(event.data, stream)
         choices = event.data.get("choices") or []
         if not isinstance(choices, list):
             raise WireError("a chunk has no choices")
@@ -76,6 +73,15 @@ class ChatReader:
             stream.end(event)
         elif stream.tally.stranded and object_of(choices[0]).get("finish_reason"):
             self._part_from_end(object_of(choices[0]), event, stream)
+
+    def _count(self, data: dict[str, Json], stream: HoldingStream) -> None:
+        """Some services send the usage with every chunk, as it stands then."""
+        if isinstance(usage := data.get("usage"), dict):
+            before, after = usage_tokens(object_of(self._usage), *INPUT), usage_tokens(usage, *INPUT)
+            stream.tally.input_tokens += after - before
+            before, after = usage_tokens(object_of(self._usage), *OUTPUT), usage_tokens(usage, *OUTPUT)
+            stream.tally.output_tokens += after - before
+            self._usage = copy.deepcopy(usage)
 
     def _choice(self, choice: dict[str, Json], event: HeldEvent, stream: HoldingStream) -> Iterator[Item]:
         index = number_of(choice.get("index"))
@@ -107,7 +113,8 @@ class ChatReader:
                 if self._before and key == "content" and value and said[key] == value:
                     gap: Json = {"index": choice, "delta": {"content": "\n\n"}, "finish_reason": None}
                     stream.insert(event, [self._chunk(event, gap)])
-                stream.text((choice, key), key, part_of(key), event, delta, key)
+                more = partial(self._more, choice, key, stream) if _is_one_text(event.data, key) else None
+                stream.text((choice, key), key, part_of(key), event, delta, key, None if self._before else more)
             elif key not in CALL_KEYS and isinstance(value, dict | list):
                 for path, holder, name in list(said_in(value)):
                     stream.text((choice, key, *path), path, part_of(name), event, holder, name)
@@ -120,6 +127,11 @@ class ChatReader:
             if not isinstance(index, int) or index < 0:
                 raise WireError("a tool call of the stream has no number")
             self._call_delta(choice, index, entry, entry, event, stream)
+
+    def _more(self, choice: int, key: str, stream: HoldingStream, text: str, data: dict[str, Json]) -> None:
+        said = self._said[choice]
+        said[key] = text_of(said.get(key)) + text
+        self._count(data, stream)
 
     def _call_delta(
         self,
@@ -249,6 +261,18 @@ class ChatReader:
     def sign_of_life(self) -> bytes:
         """A comment: to clients of this API every byte is life, and many want a choice in every chunk."""
         return b": waiting for approval\n\n"
+
+
+def _is_one_text(chunk: dict[str, Json], key: str) -> bool:
+    """Whether ``chunk`` says a piece of the text ``key`` and nothing else."""
+    match chunk:
+        case {"choices": [{"delta": dict() as delta}]}:
+            return all(
+                value is None or name == key or (name in LABELS and isinstance(value, str))
+                for name, value in delta.items()
+            )
+        case _:
+            return False
 
 
 def _take_out(event: HeldEvent, entry: dict[str, Json]) -> None:

@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from ciguard.codecs.answer import CallItem, Item, Side, list_of, number_of, object_of, settled, text_of, usage_tokens
@@ -53,6 +53,8 @@ class ResponsesReader:
     ``base`` is added to every output index, because a continuation counts its items from zero again. Once an event was
     put in or left out, the events are numbered anew. Neighbouring items of one text type are one *run*.
     """
+
+    varying: Collection[str] = ("sequence_number", "obfuscation")
 
     def __init__(self, masker: Masker, plain_error: Callable[[str], bytes]) -> None:
         self._masker = masker
@@ -157,7 +159,8 @@ class ResponsesReader:
             place = _place(data, prefix)
             kind = part_of(prefix, "")
             if isinstance(data.get("delta"), str):
-                stream.text((self._runs[index], place[0], kind), (index, place), kind, event, data, "delta")
+                more = None if self._renumber else _no_more
+                stream.text((self._runs[index], place[0], kind), (index, place), kind, event, data, "delta", more)
             else:
                 for path, holder, key in list(said_in(data.get("delta"))):
                     at = (self._runs[index], index, place, *path)
@@ -345,6 +348,10 @@ class ResponsesReader:
         self._sequence += 1
         data: Json = {"type": "response.in_progress", "sequence_number": self._sequence, "response": self._created}
         return encode("response.in_progress", dump(data).decode())
+
+
+def _no_more(_: str, __: dict[str, Json]) -> None:
+    """What a text is, is said once more when it is complete; nothing is remembered of its pieces."""
 
 
 def _place(data: dict[str, Json], prefix: str) -> Place:

@@ -84,7 +84,8 @@ class Passage:
             self._begin(block)
         if self._alone is not None:
             self._add(self._alone.feed(text), self._last_start)
-        self._add(self._whole.feed(text), 0)
+        if found := self._whole.feed(text):
+            self._add(found, 0)
         self._took(text)
 
     def add(self, block: Hashable, text: str) -> None:
@@ -112,6 +113,10 @@ class Passage:
         self._add(self._whole.finish(), 0)
         if self._names is not None:
             self._add(self._names.finish(), 0, NAME)
+
+    def is_plain_from(self, start: int) -> bool:
+        """Whether all of it from ``start`` on is decided, and nothing of that is masked."""
+        return self.decided == self.length and (not self._edits or self._edits[-1].end <= start)
 
     def edited(self, start: int, text: str) -> str:
         """``text``, which is what the passage has at ``start``, masked.

@@ -41,6 +41,11 @@ class EventParser:
         self._searched = 0
         self._first = True
 
+    @property
+    def midway(self) -> bool:
+        """Whether an event has begun that is not complete."""
+        return bool(self._held)
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Take bytes and return the events that they complete.
 

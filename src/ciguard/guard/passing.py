@@ -38,6 +38,9 @@ class Passing:
                     chunk = await _next(chunks)
                 if chunk is None:
                     return
+                if self.stream.goes_on(chunk):
+                    await self._deliver()
+                    continue
                 for item in self.stream.feed(chunk):
                     if item is SETTLE_ALL:
                         await self._deliver()

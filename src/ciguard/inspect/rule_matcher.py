@@ -182,7 +182,7 @@ class RuleMatcher:
         if not hints and not skipped and self._all_speak:
             # A stream reads the same text for what is whole in it next, and there is nothing without a word.
             self._wordless = data
-            return None if found < 0 else (start, start)
+            return None if start == len(data) else (start, start)
         for rule in {speakers[number] for number, _, _ in hints}:
             if (found := rule.growing(tail)) >= 0:
                 start = min(start, skipped + found + 1)

@@ -60,8 +60,8 @@ class ValueMatcher:
         self._headed = [same for _, same in heads]
         self._finder = finder_of([_escaped(head) for head, _ in heads])
         self._opened: tuple[bytes, list[Hint]] = b"", []
-        begins = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
-        self._beginnings = tuple(begins)
+        beginnings = {one.data[:length] for one in self._literals if one.begins for length in range(1, HEAD)}
+        self._beginnings = tuple(beginnings)
         self._longest = max((len(one.data) for one in self._literals), default=0)
 
     def hints(self, data: bytes) -> Sequence[Hint]:

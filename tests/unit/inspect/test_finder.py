@@ -13,7 +13,7 @@ from ciguard.inspect.finder import Finder, HyperscanFinder, Nothing, Re2Finder, 
 from ciguard.inspect.known_value import KnownValue, literals
 from ciguard.inspect.pattern import parse
 from ciguard.inspect.projection import projected
-from ciguard.inspect.rule_matcher import RuleMatcher
+from ciguard.inspect.rule_matcher import RuleMatcher, secret_rules
 from ciguard.inspect.secret_rule import SecretRule
 from ciguard.inspect.value_matcher import ValueMatcher
 from tests.unit.inspect.first_rules import SECRET_RULES
@@ -69,9 +69,29 @@ def test_what_could_still_become_a_secret_is_open(rule: SecretRule) -> None:
         text = before + secret
         for span in spans(alone, text):
             cut = data.draw(st.integers(span.start + 1, span.end - 1))
-            assert alone.open_from(b"\xff" + projected(text[:cut]))[0] <= 1 + span.start
+            opened = alone.open_from(b"\xff" + projected(text[:cut]))
+            assert opened is not None
+            assert opened[0] <= 1 + span.start
 
     held()
+
+
+SECRETS = ["ghp_" + "a1B2" * 7 + "a1" + "3tNSQc", "AKIAQ3EGRTZPLAXNDW7M", "password = 'Zk83jdLqPw02x'", KNOWN.value]
+
+
+@given(st.sampled_from(SECRETS), st.sampled_from(["", "ghp_ ", "key ", "word ", "w", "Kd8 "]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_where_a_matcher_sees_nothing_there_is_and_begins_nothing(
+    secret: str, before: str, data: st.DataObject
+) -> None:
+    text = before + secret
+    cut = data.draw(st.integers(0, len(text)))
+    matchers = ValueMatcher(VALUES), secret_rules()
+    assert any(spans(matcher, text) for matcher in matchers)
+    for matcher in matchers:
+        if matcher.open_from(b"\xff" + projected(text[:cut])) is None:
+            assert all(span.start >= cut for span in spans(matcher, text))
+    assert cut or secret_rules().open_from(b"\xff") is None
 
 
 def test_a_whole_match_is_open_where_the_next_character_decides() -> None:

@@ -154,7 +154,7 @@ class _Counting:
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         return self._matcher.find(text, data, begin, hints)
 
-    def open_from(self, data: bytes) -> tuple[int, int]:
+    def open_from(self, data: bytes) -> tuple[int, int] | None:
         self.read += len(data)
         return self._matcher.open_from(data)
 
