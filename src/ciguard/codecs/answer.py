@@ -16,7 +16,6 @@ from ciguard.codecs.error import WireError
 from ciguard.codecs.fields import mask_fields, mask_message_fields
 from ciguard.codecs.passage import Passage, masked_text
 from ciguard.inspect.masking import Masked, Masker
-from ciguard.inspect.named_fields import NO_FIELDS
 from ciguard.inspect.names import TooMuchToReadError
 from ciguard.operation import Json, strings
 
@@ -127,23 +126,9 @@ def settled(item: CallItem, tally: Tally) -> Iterator[CallItem | Barrier]:
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """``value`` with every string masked (object keys too), and the kinds found; the same object when nothing was."""
-    kinds: list[str] = []
-    if masker.fields is not NO_FIELDS:
-        value, named = mask_message_fields(value, masker)
-        kinds.extend(named)
-    secrets = masker.mask_each(strings(value))
-    if not secrets:
-        return value, tuple(kinds)
-
-    def change(text: str) -> str:
-        masked = secrets.get(text)
-        if masked is None:
-            return text
-        kinds.extend(masked.kinds)
-        return masked.text
-
-    changed = rewrite(value, change)
-    return changed, tuple(kinds)
+    value, fields = mask_message_fields(value, masker)
+    value, secrets = with_masked(value, masker.mask_each(strings(value)))
+    return value, (*fields, *secrets)
 
 
 def named_texts(texts: Iterable[str], masker: Masker) -> Mapping[str, Masked]:
@@ -159,17 +144,18 @@ def named_texts(texts: Iterable[str], masker: Masker) -> Mapping[str, Masked]:
         raise WireError(str(error)) from None
 
 
-def with_names_masked(value: Json, named: Mapping[str, Masked]) -> tuple[Json, tuple[str, ...]]:
-    """``value`` with ``named`` in place of its strings, and the names' kinds; the same object if there are none."""
+def with_masked(value: Json, found: Mapping[str, Masked]) -> tuple[Json, tuple[str, ...]]:
+    """``value`` with what is ``found`` in its strings masked, and the kinds; the same object if nothing was."""
     kinds: list[str] = []
 
     def change(text: str) -> str:
-        if text not in named:
+        masked = found.get(text)
+        if masked is None:
             return text
-        kinds.extend(named[text].kinds)
-        return named[text].text
+        kinds.extend(masked.kinds)
+        return masked.text
 
-    return (rewrite(value, change) if named else value), tuple(kinds)
+    return (rewrite(value, change) if found else value), tuple(kinds)
 
 
 def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Side = Side.AGENT) -> CallItem:
@@ -188,7 +174,7 @@ def call_from_value(id_: str, name: str, value: Json, masker: Masker, side: Side
     """A call whose input came as a JSON value."""
     given, fields = mask_fields(value, masker)
     masked, kinds = masked_value(given, masker)
-    masked, names = with_names_masked(masked, named_texts(strings(masked), masker))
+    masked, names = with_masked(masked, named_texts(strings(masked), masker))
     item = _call(id_, name, masked, (*fields, *kinds, *names), side, masker)
     item.original = value
     return item
@@ -205,6 +191,15 @@ def mask_texts(
     places: Sequence[tuple[Hashable, dict[str, Json], str]], part: str, masker: Masker
 ) -> Iterator[TextItem]:
     """Mask in place a text of a whole answer that ``places`` make up: block, object and key; yields it if not empty."""
+    if len(places) == 1 and masker.names is None:
+        _, holder, key = places[0]
+        if (text := text_of(holder.get(key))) and masker.is_clean(text):
+            item = TextItem(part, text)
+            yield item
+            if item.replacement is not None and item.replacement != text:
+                holder[key] = item.replacement
+                drop_logprobs(holder)
+            return
     passage = Passage(part, masker)
     pieces: list[tuple[int, str]] = []
     for block, holder, key in places:

@@ -163,7 +163,7 @@ class Anthropic:
         content = [block for block in list_of(object_of(message).get("content")) if object_of(block).get("text") != ""]
         answer: Json = {"role": "assistant", "content": content}
         told: Json = {"role": "user", "content": results}
-        added = [Part("messages", dump(answer), item=True), Part("messages", dump(told), item=True)]
+        added = [Part.of("messages", dump(answer), item=True), Part.of("messages", dump(told), item=True)]
         return document.with_parts([*document.parts, *added])
 
     def join(self, first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:

@@ -17,7 +17,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NoReturn
 
 import msgspec
@@ -41,22 +40,26 @@ PartKey = tuple[str, bool, bytes]
 """Where in a body a part stands, and the digest of its bytes."""
 
 
-class Part(msgspec.Struct, frozen=True, dict=True):
-    """One piece of a body: ``label`` is its top-level key, ``raw`` its JSON bytes; ``item`` marks list items."""
+class Part(msgspec.Struct, frozen=True):
+    """One piece of a body: ``label`` is its top-level key, ``raw`` its JSON bytes; ``item`` marks list items.
+
+    ``key`` is what it is remembered by.
+    """
 
     label: str
     raw: bytes
-    item: bool = False
+    item: bool
+    key: PartKey
 
-    @cached_property
+    @classmethod
+    def of(cls, label: str, raw: bytes, *, item: bool = False) -> Part:
+        """The part with these bytes."""
+        return cls(label, raw, item, (label, item, hashlib.sha256(raw).digest()))
+
+    @property
     def digest(self) -> bytes:
         """The SHA-256 of ``raw``."""
-        return hashlib.sha256(self.raw).digest()
-
-    @cached_property
-    def key(self) -> PartKey:
-        """What the part is remembered by."""
-        return self.label, self.item, self.digest
+        return self.key[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Document:
         if place not in self.values:
             return parse(self.parts[place].raw)
         value = self.values[place]
-        _refuse_depth(value)
+        _refuse_depth(self.parts[place].raw, value)
         return value
 
     def value(self, label: str) -> Json:
@@ -121,11 +124,11 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
         written += (b"," if written else b"{", _encode(label), b":")
         if label == listed and isinstance(value, list) and value:
             items = [_encode(item) for item in value]
-            parts += [Part(label, item, item=True) for item in items]
+            parts += [Part.of(label, item, item=True) for item in items]
             values += value
             written += (b"[", b",".join(items), b"]")
         else:
-            parts.append(Part(label, _encode(value)))
+            parts.append(Part.of(label, _encode(value)))
             values.append(value)
             written.append(parts[-1].raw)
     if b"".join([*written, b"}"]) != raw:
@@ -178,9 +181,9 @@ def _document(raw: bytes, listed: str, fields: dict[str, bytes], entries: list[b
     parts: list[Part] = []
     for label, value in fields.items():
         if label == listed and entries:
-            parts += [Part(label, entry, item=True) for entry in entries]
+            parts += [Part.of(label, entry, item=True) for entry in entries]
         else:
-            parts.append(Part(label, value))
+            parts.append(Part.of(label, value))
     return Document(raw, tuple(parts))
 
 
@@ -275,8 +278,7 @@ def parse(raw: bytes | str) -> Json:
         value = _parse_plain(raw.encode() if isinstance(raw, str) else raw)
     except (ValueError, msgspec.DecodeError, RecursionError):
         value = _parse_strictly(raw)
-    if len(raw) > 2 * DEEPEST:  # each level takes two characters
-        _refuse_depth(value)
+    _refuse_depth(raw, value)
     return value
 
 
@@ -308,7 +310,11 @@ def refuse_duplicates(raw: bytes) -> None:
 _CONTAINERS = (dict, list)  # asked much faster than a union
 
 
-def _refuse_depth(value: Json) -> None:
+def _refuse_depth(raw: bytes | str, value: Json) -> None:
+    """Raise :class:`WireError` when ``value``, whose JSON is ``raw``, is nested too deeply."""
+    brackets = raw.count("[") + raw.count("{") if isinstance(raw, str) else raw.count(b"[") + raw.count(b"{")
+    if brackets <= DEEPEST:
+        return
     level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(DEEPEST):
         level = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ciguard.codecs.document import dump, parse
 from ciguard.codecs.error import WireError
 from ciguard.inspect.masking import Masker
-from ciguard.inspect.named_fields import field_kind
+from ciguard.inspect.named_fields import NO_FIELDS, field_kind
 from ciguard.inspect.placeholder import PLACEHOLDER
 from ciguard.operation import Json
 
@@ -25,12 +25,16 @@ _Path = tuple[str, ...]
 def mask_fields(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """``value``, arguments or a result of a tool, with its named fields masked, and their kinds; the same object when
     there are none."""
+    if masker.fields is NO_FIELDS:
+        return value, ()
     kinds: list[str] = []
     return _masked(value, (), masker, kinds), tuple(kinds)
 
 
 def mask_message_fields(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
     """The same for a message of an API: in arguments and results of tools, and in texts that are JSON."""
+    if masker.fields is NO_FIELDS:
+        return value, ()
     kinds: list[str] = []
     return _message(value, masker, kinds), tuple(kinds)
 

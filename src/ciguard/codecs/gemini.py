@@ -157,7 +157,7 @@ class Gemini:
             for item in refused
         ]
         told: Json = {"role": "user", "parts": responses}
-        added = [Part("contents", dump(one), item=True) for one in (candidate.get("content"), told)]
+        added = [Part.of("contents", dump(one), item=True) for one in (candidate.get("content"), told)]
         return document.with_parts([*document.parts, *added])
 
     def join(self, first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:

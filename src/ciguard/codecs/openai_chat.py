@@ -112,7 +112,7 @@ class OpenAIChat:
         told: list[Json] = [{"role": "tool", "tool_call_id": item.id, "content": item.note} for item in refused]
         if said.get("function_call"):
             told = [{"role": "function", "name": item.name, "content": item.note} for item in refused]
-        added = [Part("messages", dump(one), item=True) for one in [said, *told]]
+        added = [Part.of("messages", dump(one), item=True) for one in [said, *told]]
         return document.with_parts([*document.parts, *added])
 
     def join(self, first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:

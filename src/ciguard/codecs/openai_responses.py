@@ -134,14 +134,14 @@ class OpenAIResponses:
         parts = [
             part
             if part.item or part.label != "input"
-            else Part("input", dump({"role": "user", "content": parse(part.raw)}), item=True)
+            else Part.of("input", dump({"role": "user", "content": parse(part.raw)}), item=True)
             for part in document.parts
         ]
         if document.value("conversation"):
             # The service has kept the request and its answer in the conversation.
             parts = [part for part in parts if part.label != "input"]
             said = []
-        return document.with_parts([*parts, *(Part("input", dump(one), item=True) for one in [*said, *told])])
+        return document.with_parts([*parts, *(Part.of("input", dump(one), item=True) for one in [*said, *told])])
 
     def join(self, first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:
         """See :meth:`ciguard.codecs.codec.Codec.join`."""

@@ -86,9 +86,9 @@ class Rereader:
 
 
 def _read(raw: bytes, parts: tuple[Part, ...]) -> _Read | None:
-    """Where the items of a body with these ``parts`` are; None when it has none."""
+    """Where the items of a body with these ``parts`` are; None when it has so few that none can be taken over."""
     items = [part.raw for part in parts if part.item]
-    if not items:
+    if len(items) < 2:
         return None
     before = next(place for place, part in enumerate(parts) if part.item)
     begin = _list_begin(raw, parts[:before])

@@ -13,17 +13,21 @@ import asyncio
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
-from ciguard.codecs.answer import list_of, masked_value, named_texts, object_of, with_names_masked
+import msgspec
+
+from ciguard.codecs.answer import list_of, object_of
 from ciguard.codecs.codec import Codec, Saying, SayingKind
 from ciguard.codecs.document import Document, Part, PartKey, dump
 from ciguard.codecs.signed import restore, signed_texts
 from ciguard.decision import Action
 from ciguard.guard.judge import Held, Judge, Judgement
 from ciguard.guard.mask_rules import mask_by_rules
+from ciguard.guard.new_parts import NewPart, read_new
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
@@ -34,29 +38,26 @@ REMEMBERED_REQUESTS = 16
 """How many earlier requests a new one may be recorded as a difference to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A part that was taken in: what is forwarded for it, how the log lists it, and a refusal if it has one.
 
     ``forwarded`` is None when that is the part as it came. ``listed`` is its label and the digest of its body.
     ``refusal`` makes every later request that carries the part be refused like the first.
     """
 
-    forwarded: bytes | None
+    forwarded: Part | None
     listed: tuple[str, str]
-    refusal: str = ""
+    refusal: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
+class RecordedRequest(msgspec.Struct, frozen=True):
     """The parts of a request, as the log lists them."""
 
     seq: int
     parts: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A request that was taken in: what may be forwarded, its event's ``seq``, and why it is refused, if it is."""
 
     document: Document
@@ -64,19 +65,10 @@ class Admitted:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
-    """A part that was not seen before: parsed and with its secrets masked, and who says what in it."""
-
-    part: Part
-    original: Json
-    masked: Json
-    kinds: tuple[str, ...]
-    sayings: tuple[Saying, ...]
-
-
 T = TypeVar("T")
 
+_Digests = defaultdict[SayingKind, set[bytes]]
+_Subject = tuple[Operation | Result, tuple[str, ...]]
 _Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
 
 
@@ -96,16 +88,17 @@ class Intake:
         self._recorder = recorder
         # By connection and codec.
         self._parts: defaultdict[tuple[str, str], dict[PartKey, Seen]] = defaultdict(dict)
-        self._judged_texts: set[bytes] = set()
-        self._refused_texts: dict[bytes, str] = {}
+        # Texts by their digests: those that were judged, by connection and speaker; those that were refused, with why;
+        # and those that humans are asked about: set once these have decided, or nobody waits for that any more.
+        self._judged: defaultdict[tuple[str, SayingKind], set[bytes]] = defaultdict(set)
+        self._refused: dict[tuple[str, bytes], str] = {}
+        self._asking: dict[tuple[str, bytes], asyncio.Event] = {}
         self._signed: dict[str, dict[str, str]] = {}
         self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        # By text: set once humans have decided on it, or nobody waits for that any more.
-        self._asking: dict[bytes, asyncio.Event] = {}
 
     def heard(self, text: str, connection: str) -> None:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
-        self._judged_texts.add(_digest(connection, SayingKind.ASSISTANT, text))
+        self._judged[connection, SayingKind.ASSISTANT].add(_digest(text))
 
     def answered(self, message: Json, connection: str) -> None:
         """``message`` is an answer as it came over ``connection``: its signed texts are kept for the way back."""
@@ -116,7 +109,8 @@ class Intake:
 
         No other upstream gets them: what is masked for the agent is not for it to pass on.
         """
-        return restore(message, self._signed.get(connection, {}))
+        signed = self._signed.get(connection)
+        return restore(message, signed) if signed else message
 
     async def admit(
         self,
@@ -135,101 +129,104 @@ class Intake:
         while True:
             self._masker.remember()
             fresh = {part.key: place for place, part in enumerate(document.parts) if part.key not in known}
-            new = self._nameless(codec, [self._read(codec, document, place) for place in fresh.values()])
+            new = read_new(codec, document, fresh.values(), self._masker)
             asking = self._asked_of_others(new, connection)
             if asking is None:
                 break
             await waiting(asking.wait())
-        # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
-        texts: set[bytes] = set()
+        said: _Digests = defaultdict(set)
         decided = [
-            (subject, self._judge.decide(subject), kinds) for subject, kinds in self._subjects(new, connection, texts)
+            (subject, self._judge.decide(subject), kinds) for subject, kinds in self._subjects(new, connection, said)
         ]
         held = [one for _, one, _ in decided if isinstance(one, Held)]
-        with self._asking_about(held):
+        with self._asking_about(held) if held else nullcontext():
             judgements = iter(await waiting(self._released(held)) if held else ())
             # Nothing below waits: no other request comes between a decision and what it leads to.
             judged = [
-                self._settled(subject, next(judgements) if isinstance(one, Held) else one, kinds)
-                for subject, one, kinds in decided
+                (subject, next(judgements) if isinstance(one, Held) else one, kinds) for subject, one, kinds in decided
             ]
-            taken = [(one.part.key, *self._seen(codec, one, connection)) for one in new]
-            known.update({key: seen for key, seen, _ in taken})
-            parts = [known[part.key] for part in document.parts]
-            listed = tuple(seen.listed for seen in parts)
-            seq = record(self._difference(listed))
-            self._judged_texts |= texts
+            return self._take_in(codec, document, connection, new, judged, said, record)
+
+    def _take_in(
+        self,
+        codec: Codec,
+        document: Document,
+        connection: str,
+        new: list[NewPart],
+        judged: list[_Judged],
+        said: _Digests,
+        record: Callable[[dict[str, Json]], int],
+    ) -> Admitted:
+        """Remember and record what became of the ``new`` parts of ``document``."""
+        judged = [self._guilty_first(*one) if one[1].refusal else one for one in judged]
+        known = self._parts[connection, type(codec).__name__]
+        taken = [(one.part.key, *self._seen(codec, one, connection)) for one in new]
+        known.update({key: seen for key, seen, _ in taken})
+        parts = [known[part.key] for part in document.parts]
+        listed = tuple([seen.listed for seen in parts])
+        seq = record(self._difference(listed))
+        # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
+        for speaker, digests in said.items():
+            self._judged[connection, speaker].update(digests)
         self._requests.append(RecordedRequest(seq, listed))
         places = places_in((seen.listed[1], value) for _, seen, value in taken)
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds, places)
         forwarded = document.with_parts(
-            part if seen.forwarded is None else Part(part.label, seen.forwarded, part.item)
-            for part, seen in zip(document.parts, parts, strict=True)
+            [seen.forwarded or part for part, seen in zip(document.parts, parts, strict=True)]
         )
         return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
 
-    def _read(self, codec: Codec, document: Document, place: int) -> _New:
-        part, value = document.parts[place], document.read(place)
-        masked, kinds = masked_value(value, self._masker)
-        return _New(part, value, masked, kinds, _sayings(codec, part, masked))
-
-    def _nameless(self, codec: Codec, new: list[_New]) -> list[_New]:
-        """``new`` with the names masked in what was said. Instructions keep theirs: they define tools, too."""
-        said = [{text for saying in one.sayings if saying.kind in _SAID for text in saying.texts} for one in new]
-        named = named_texts((text for texts in said for text in texts), self._masker)
-        if not named:
-            return new
-        changed = []
-        for one, texts in zip(new, said, strict=True):
-            value, kinds = with_names_masked(one.masked, {text: named[text] for text in texts & named.keys()})
-            sayings = _sayings(codec, one.part, value)
-            changed.append(replace(one, masked=value, kinds=(*one.kinds, *kinds), sayings=sayings))
-        return changed
-
-    def _subjects(
-        self, new: list[_New], connection: str, judged: set[bytes]
-    ) -> Iterator[tuple[Operation | Result, tuple[str, ...]]]:
+    def _subjects(self, new: list[NewPart], connection: str, said: _Digests) -> list[_Subject]:
         """The operations and results that the texts never judged before make up, with the kinds masked in their parts.
 
-        ``judged`` gathers the digests of these texts.
+        ``said`` gathers the digests of these texts.
         """
-
-        def fresh(saying: Saying) -> list[Json]:
-            digests = {text: _digest(connection, saying.kind, text) for text in saying.texts}
-            found = [
-                text for text, digest in digests.items() if digest not in self._judged_texts and digest not in judged
-            ]
-            judged.update(digests.values())
-            return [*found]
-
-        for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT, OperationKind.REMOTE):
-            sayings = [saying for one in new for saying in one.sayings if _kind(saying.kind) is kind]
-            texts = [text for saying in sayings for text in fresh(saying)]
-            spoken = [one for one in new if any(_kind(saying.kind) is kind for saying in one.sayings)]
-            kinds = tuple(found for one in spoken for found in one.kinds)
-            if texts:
-                yield Operation(kind, {"texts": texts}, connection), kinds
+        operations: dict[OperationKind, tuple[list[Json], dict[PartKey, tuple[str, ...]]]] = {}
+        results: list[_Subject] = []
         for one in new:
             for saying in one.sayings:
+                texts = self._fresh(saying, connection, said)
                 if saying.kind is SayingKind.TOOL_RESULT:
                     self._judge.approved.ended(saying.id)
-                if saying.kind is SayingKind.TOOL_RESULT and (said := fresh(saying)):
-                    yield Result(ResultKind.TOOL_RESULT, {"texts": said, "id": saying.id}, connection), one.kinds
+                    if texts:
+                        body: dict[str, Json] = {"texts": texts, "id": saying.id}
+                        results.append((Result(ResultKind.TOOL_RESULT, body, connection), one.kinds))
+                else:
+                    gathered, kinds = operations.setdefault(_OPERATIONS[saying.kind], ([], {}))
+                    gathered += texts
+                    kinds[one.part.key] = one.kinds
+        subjects: list[_Subject] = [
+            (Operation(kind, {"texts": operations[kind][0]}, connection), tuple(chain(*operations[kind][1].values())))
+            for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT, OperationKind.REMOTE)
+            if kind in operations and operations[kind][0]
+        ]
+        return subjects + results
 
-    def _asked_of_others(self, new: list[_New], connection: str) -> asyncio.Event | None:
+    def _fresh(self, saying: Saying, connection: str, said: _Digests) -> list[Json]:
+        """The texts of ``saying`` that nobody of its kind said before."""
+        before, now = self._judged[connection, saying.kind], said[saying.kind]
+        found: list[Json] = []
+        for text in saying.texts:
+            digest = _digest(text)
+            if digest not in before and digest not in now:
+                found.append(text)
+            now.add(digest)
+        return found
+
+    def _asked_of_others(self, new: list[NewPart], connection: str) -> asyncio.Event | None:
         """What to wait for, while another request has humans asked about a text of these parts."""
         if not self._asking:
             return None
         texts = (text for one in new for saying in one.sayings for text in saying.texts)
-        return next(filter(None, (self._asking.get(_digest(connection, None, text)) for text in texts)), None)
+        return next(filter(None, (self._asking.get((connection, _digest(text))) for text in texts)), None)
 
     @contextmanager
     def _asking_about(self, held: Sequence[Held]) -> Iterator[None]:
         """Other requests with the texts of ``held`` wait until this is left."""
         decided = asyncio.Event()
         texts = {
-            _digest(one.subject.connection, None, text)
+            (one.subject.connection, _digest(text))
             for one in held
             for text in list_of(one.subject.body["texts"])
             if isinstance(text, str)
@@ -246,15 +243,13 @@ class Intake:
         """What humans say, who are asked about all of ``held`` at once."""
         return await asyncio.gather(*(self._judge.ask(one) for one in held))
 
-    def _settled(self, subject: Operation | Result, judgement: Judgement, kinds: tuple[str, ...]) -> _Judged:
-        if judgement.refusal:
-            guilty = self._guilty(subject)
-            for text in guilty:
-                self._refused_texts[_digest(subject.connection, None, text)] = judgement.refusal
-            # What people read of it first is what it was refused for.
-            innocent = [text for text in list_of(subject.body["texts"]) if text not in guilty]
-            subject = replace(subject, body={**subject.body, "texts": [*guilty, *innocent]})
-        return subject, judgement, kinds
+    def _guilty_first(self, subject: Operation | Result, judgement: Judgement, kinds: tuple[str, ...]) -> _Judged:
+        """A refused subject with what it is refused for as what people read of it first; that stays refused."""
+        guilty = self._guilty(subject)
+        for text in guilty:
+            self._refused[subject.connection, _digest(text)] = judgement.refusal
+        innocent = [text for text in list_of(subject.body["texts"]) if text not in guilty]
+        return replace(subject, body={**subject.body, "texts": [*guilty, *innocent]}), judgement, kinds
 
     def _guilty(self, subject: Operation | Result) -> list[str]:
         """The texts of a refused subject that are refused on their own; all of them when only their sum is."""
@@ -266,8 +261,20 @@ class Intake:
         ]
         return alone or texts
 
-    def _seen(self, codec: Codec, new: _New, connection: str) -> tuple[Seen, Json]:
-        """What is remembered of a new part, and its value as it is forwarded."""
+    def _seen(self, codec: Codec, new: NewPart, connection: str) -> tuple[Seen, Json]:
+        """What is remembered of a new part, and its value as it is recorded."""
+        value, refusal = (new.masked, "") if not self._refused else self._without_refused(codec, new, connection)
+        kinds = {_kind(saying.kind) for saying in new.sayings}
+        value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
+        restored = self.restored(value, connection)
+        part = new.part
+        recorded = part if value is new.original else Part.of(part.label, dump(value), item=part.item)
+        forwarded = recorded if restored is value else Part.of(part.label, dump(restored), item=part.item)
+        listed = part.label, self._recorder.store(recorded.raw, recorded.digest)
+        return Seen(None if forwarded is part else forwarded, listed, refusal), value
+
+    def _without_refused(self, codec: Codec, new: NewPart, connection: str) -> tuple[Json, str]:
+        """The value of a new part without the results that were refused, and why the whole request is refused."""
         value, refusal = new.masked, ""
         for saying in new.sayings:
             told = self._told(saying, connection)
@@ -279,45 +286,37 @@ class Intake:
             # A result that its id does not lead to is still there.
             left = (self._told(saying, connection) for saying in codec.sayings(new.part.label, value))
             refusal = refusal or next(filter(None, left), "")
-        kinds = {_kind(saying.kind) for saying in new.sayings}
-        value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
-        forwarded = None if value is new.original else dump(value)
-        if forwarded is None:
-            digest = self._recorder.store(new.part.raw, new.part.digest)
-        else:
-            digest = self._recorder.store(forwarded)
-        restored = self.restored(value, connection)
-        listed = new.part.label, digest
-        return Seen(forwarded if restored is value else dump(restored), listed, refusal), value
+        return value, refusal
 
     def _told(self, saying: Saying, connection: str) -> str:
         """Why a text of ``saying`` was refused; empty when none was."""
-        if not self._refused_texts:
-            return ""
-        told = (self._refused_texts.get(_digest(connection, None, text), "") for text in saying.texts)
+        told = (self._refused.get((connection, _digest(text)), "") for text in saying.texts)
         return next(filter(None, told), "")
 
     def _record(
         self, subject: Operation | Result, judgement: Judgement, seq: int, kinds: tuple[str, ...], places: Places
     ) -> None:
         body, rules = mask_by_rules(
-            dict(subject.body), {subject.kind}, subject.connection, self._judge.evaluator, self._placeholders
+            dict(subject.body), (subject.kind,), subject.connection, self._judge.evaluator, self._placeholders
         )
-        recorded = replace(subject, body=refer(object_of(body), places))
-        if isinstance(recorded, Operation):
+        shown = refer(object_of(body), places)
+        if isinstance(subject, Operation):
+            recorded = Operation(subject.kind, shown, subject.connection)
             self._judge.record_operation(recorded, judgement, seq, (*kinds, *rules))
         else:
-            self._judge.record_result(recorded, judgement, seq, (*kinds, *rules))
+            self._judge.record_result(Result(subject.kind, shown, subject.connection), judgement, seq, (*kinds, *rules))
 
     def _difference(self, parts: tuple[tuple[str, str], ...]) -> dict[str, Json]:
         """The parts as the log lists them: only what differs from the earlier request that has most in common."""
         base, keep = None, 0
         for earlier in reversed(self._requests):
-            # What has no more in common than the best so far is told by one comparison.
-            if len(earlier.parts) > keep and parts[: keep + 1] == earlier.parts[: keep + 1]:
-                base, keep = earlier.seq, _common(parts, earlier.parts)
-                if keep == len(parts):
-                    break
+            # What has no more in common than the best so far mostly differs in the next part already.
+            if (
+                keep < min(len(parts), len(earlier.parts))
+                and parts[keep] == earlier.parts[keep]
+                and (common := _common(parts, earlier.parts)) > keep
+            ):
+                base, keep = earlier.seq, common
         return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
 
 
@@ -329,31 +328,18 @@ def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ..
     )
 
 
-_SAID = frozenset({SayingKind.PROMPT, SayingKind.TOOL_RESULT, SayingKind.ASSISTANT})
-"""Who says what names are masked in."""
-
-
-def _sayings(codec: Codec, part: Part, value: Json) -> tuple[Saying, ...]:
-    """Who says what in ``value``, which stands for ``part``, and what it asks of the model's service."""
-    sayings = codec.sayings(part.label, value)
-    if remote := tuple(dict.fromkeys(codec.remote(part.label, value))):
-        sayings = [*sayings, Saying(SayingKind.REMOTE, remote)]
-    return tuple(sayings)
+_OPERATIONS = {
+    SayingKind.INSTRUCTIONS: OperationKind.INSTRUCTIONS,
+    SayingKind.PROMPT: OperationKind.PROMPT,
+    SayingKind.ASSISTANT: OperationKind.PROMPT,
+    SayingKind.REMOTE: OperationKind.REMOTE,
+}
+"""What the texts of each speaker are; those of the other one are results."""
 
 
 def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
-    match speaker:
-        case SayingKind.INSTRUCTIONS:
-            return OperationKind.INSTRUCTIONS
-        case SayingKind.TOOL_RESULT:
-            return ResultKind.TOOL_RESULT
-        case SayingKind.PROMPT | SayingKind.ASSISTANT:
-            return OperationKind.PROMPT
-        case SayingKind.REMOTE:
-            return OperationKind.REMOTE
+    return _OPERATIONS.get(speaker, ResultKind.TOOL_RESULT)
 
 
-def _digest(connection: str, speaker: SayingKind | None, text: str) -> bytes:
-    digest = hashlib.sha256(f"{connection}\0{speaker or ''}\0".encode())
-    digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.digest()
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

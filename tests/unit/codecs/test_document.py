@@ -62,7 +62,7 @@ def test_a_body_comes_apart_and_together(
 
 def test_one_part_changes_and_the_others_keep_their_bytes() -> None:
     document = split(b'{"a": 1.0e2,"messages":[{"x" :"\\u00e9"}, [1 ]],"b":"\xc3\xa9"}', "messages")
-    parts = [part if part.raw != b"[1 ]" else Part("messages", b"2", item=True) for part in document.parts]
+    parts = [part if part.raw != b"[1 ]" else Part.of("messages", b"2", item=True) for part in document.parts]
     changed = document.with_parts(parts)
     assert changed.raw == b'{"a":1.0e2,"messages":[{"x" :"\\u00e9"},2],"b":"\xc3\xa9"}'
 
@@ -70,7 +70,7 @@ def test_one_part_changes_and_the_others_keep_their_bytes() -> None:
 @pytest.mark.parametrize("empty", [b'{"messages":[],"a":1}', b'{"messages": [ ],"a":1}'])
 def test_items_join_an_empty_list(empty: bytes) -> None:
     document = split(empty, "messages")
-    added = document.with_parts([*document.parts, Part("messages", b"1", item=True)])
+    added = document.with_parts([*document.parts, Part.of("messages", b"1", item=True)])
     assert parse(added.raw) == {"messages": [1], "a": 1}
 
 
@@ -131,6 +131,7 @@ def test_what_is_not_one_json_object_is_refused(raw: bytes) -> None:
         b"'a'",
         b'"\t"',
         b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1),
+        b'{"a":[' * (DEEPEST // 2) + b"[]" + b"]}" * (DEEPEST // 2),
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 100_000,
     ],
@@ -223,6 +224,8 @@ def test_errors_quote_nothing() -> None:
 
 def test_what_is_just_deep_or_large_enough_is_read() -> None:
     deep = b"[" * DEEPEST + b"]" * DEEPEST
+    assert dump(parse(deep)) == deep
+    deep = b'["' + b"[{" * DEEPEST + b'",' + b"[" * (DEEPEST - 1) + b"]" * (DEEPEST - 1) + b"]"
     assert dump(parse(deep)) == deep
     assert parse(b"1e308") == 1e308
     assert parse(str(2**200)) == 2**200

@@ -196,3 +196,11 @@ def test_what_two_have_in_common(start: bytes, left: bytes, right: bytes) -> Non
     assert (start + left)[common : common + 1] != (start + right)[common : common + 1] or common == min(
         len(start + left), len(start + right)
     )
+
+
+def test_a_body_of_which_nothing_can_be_taken_over_is_not_kept() -> None:
+    rereader = Rereader("messages")
+    alike(rereader, FIRST)
+    for number in range(2 * rereading.KEPT):
+        alike(rereader, b'{"model":"m","messages":["%d"]}' % number)
+    assert [read.raw for read in rereader._kept] == [FIRST]

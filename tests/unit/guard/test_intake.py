@@ -185,7 +185,7 @@ async def test_unchanged_parts_are_not_kept_in_memory(tmp_path: Path) -> None:
         if seen.forwarded is not None
     ]
     assert len(kept) == 1
-    assert b"ciguard-masked" in kept[0]
+    assert b"ciguard-masked" in kept[0].raw
 
 
 LINES = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=REMEMBERED_REQUESTS + 8)
