@@ -89,13 +89,14 @@ _OBJECTS = (dict, Mapping)
 """A dict is told much faster than what else is a mapping."""
 
 
-def strings(value: Json | Mapping[str, Json]) -> Iterator[str]:
+def strings(value: Json | Mapping[str, Json]) -> list[str]:
     """Every string in ``value`` in document order, object keys included."""
+    found: list[str] = []
     pending: list[Iterator[Json | Mapping[str, Json]]] = [iter((value,))]
     while pending:
         for item in pending[-1]:
             if isinstance(item, str):
-                yield item
+                found.append(item)
             elif isinstance(item, list):
                 pending.append(iter(item))
                 break
@@ -104,3 +105,4 @@ def strings(value: Json | Mapping[str, Json]) -> Iterator[str]:
                 break
         else:
             pending.pop()
+    return found

@@ -35,7 +35,7 @@ from ciguard.guard.settling import Settling
 from ciguard.guard.upstream import UpstreamAnswer, UpstreamError, Upstreams
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, ResultKind
+from ciguard.operation import Json, ResultKind, strings
 from ciguard.policy.evaluation import model_allowed
 from ciguard.session.event import EventType
 from ciguard.session.recorder import Recorder, Spool
@@ -311,6 +311,7 @@ class Exchange:
 
     async def _settle_document(self, message: dict[str, Json], settling: Settling, holding: Holding) -> Tally:
         tally = Tally()
+        self._masker.look_through(strings(message))
         for item in self._route.codec.items(message, self._masker, tally):
             await settling.settle(item, holding)
         self._count(tally)

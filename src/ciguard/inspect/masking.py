@@ -45,6 +45,9 @@ REMEMBERED = 4096
 REMEMBERED_LENGTH = 256
 """Characters up to which a text is short."""
 
+MOST_LOOKED_THROUGH = 1024 * 1024
+"""Characters of a message that a masker remembers to be clean."""
+
 MOST_LEARNED = 32
 """Values recognised by rules that are looked for in other forms from then on; the oldest make room."""
 
@@ -100,12 +103,13 @@ class Masker:
         self._always: tuple[Matcher, ...] = (secret_rules(), self._given, *([more] if more else []))
         self._matchers = self._always
         self._clean: set[str] = set()
+        self._lately_clean: set[str] = set()
         self.lessons = 0
         """How often something was learned: what was masked before may be masked differently since."""
 
     def mask(self, text: str) -> Masked:
         """``text`` with every secret replaced."""
-        if len(text) < SHORTEST or text in self._clean:
+        if len(text) < SHORTEST or text in self._clean or text in self._lately_clean:
             return Masked(text)
         replacements = self.find(text)
         if not replacements:
@@ -126,12 +130,29 @@ class Masker:
 
     def mask_each(self, texts: Iterable[str]) -> dict[str, Masked]:
         """Those of ``texts`` that hold a secret, each masked like on its own; one pass over all of them."""
-        distinct = list(dict.fromkeys(text for text in texts if len(text) >= SHORTEST))
+        clean = self._lately_clean
+        distinct = list(dict.fromkeys([text for text in texts if len(text) >= SHORTEST and text not in clean]))
         found: dict[str, Masked] = {}
+        if not distinct:
+            return found
         for text, spans in find_each(self._matchers, distinct):
             if replacements := self.replacements(apart(spans, self._placeholders, text, 0), 0):
                 found[text] = _masked(text, replacements)
         return found
+
+    def look_through(self, texts: Iterable[str]) -> None:
+        """See in one pass in which of ``texts``, those of one message, there is nothing: they are not looked at again.
+
+        That holds until the next message, or until there is more to look for; for long messages not at all.
+        """
+        distinct = dict.fromkeys(texts)
+        if sum(map(len, distinct)) > MOST_LOOKED_THROUGH:
+            distinct.clear()
+        self._lately_clean = distinct.keys() - {text for text, _ in find_each(self._matchers, list(distinct))}
+
+    def is_clean(self, text: str) -> bool:
+        """Whether ``text`` was looked through lately, and there is nothing in it."""
+        return text in self._lately_clean
 
     def stream(self) -> MaskStream:
         """A new stream of text."""
@@ -154,6 +175,8 @@ class Masker:
 
         It is for the guard to say when: what belongs together, such as one answer, should be masked alike throughout.
         """
+        if not self._recognised:
+            return
         fresh = {
             value: known
             for value, known in self._recognised.items()
@@ -171,6 +194,7 @@ class Masker:
         self._matchers = (*self._always, learned)
         self._clean.clear()
         self.lessons += 1
+        self._lately_clean = set()
 
 
 def _masked(text: str, replacements: Sequence[Replacement]) -> Masked:
