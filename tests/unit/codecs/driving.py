@@ -22,7 +22,7 @@ from ciguard.codecs.sse import EventParser
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json
+from ciguard.operation import Json, strings
 from ciguard.testing.model import Block, Call, Conversation, anthropic, gemini, openai_chat, openai_responses
 from ciguard.testing.model.dialect import Dialect, ReceivedRequest, id_source
 from ciguard.testing.model.service import Service
@@ -216,8 +216,18 @@ def streamed(
     return outcome
 
 
-def whole(api: Api, turns: Sequence[Sequence[Block]], decide: Decide = refuse_bad, **more: Json) -> Outcome:
-    """The same for an answer that comes at once."""
+def look_through(message: Json) -> None:
+    masker().look_through(strings(message))
+
+
+def whole(
+    api: Api,
+    turns: Sequence[Sequence[Block]],
+    decide: Decide = refuse_bad,
+    prepare: Callable[[Json], None] = look_through,
+    **more: Json,
+) -> Outcome:
+    """The same for an answer that comes at once; ``prepare`` is what the guard does before it takes its items."""
     upstream = Upstream(api, turns)
     document: Document = split(api.request(stream=False, **more), api.codec.listed)
     outcome = Outcome(b"")
@@ -227,6 +237,7 @@ def whole(api: Api, turns: Sequence[Sequence[Block]], decide: Decide = refuse_ba
         message, shown = parse(raw), parse(raw)
         assert isinstance(shown, dict)
         tally = Tally()
+        prepare(shown)
         for item in api.codec.items(shown, masker(), tally):
             outcome.items.append(item)
             decide(item)

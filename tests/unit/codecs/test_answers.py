@@ -297,6 +297,8 @@ def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
     for secret in (SECRET, KNOWN):
         assert secret.encode() not in outcome.raw
         assert secret.encode() not in expected.raw
+    unprepared = whole(api, [turn], prepare=lambda _: masker().look_through([]))
+    assert (unprepared.raw, repr(unprepared.items)) == (expected.raw, repr(expected.items))
 
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ciguard.inspect.checks import BASE62, in_base
 from ciguard.inspect.known_value import KnownValue, forms
-from ciguard.inspect.masking import MOST_LEARNED, Masker
+from ciguard.inspect.masking import MOST_LEARNED, MOST_LOOKED_THROUGH, Masker
 from ciguard.inspect.placeholder import PLACEHOLDER, Placeholders
 from tests.unit.inspect.streaming import FIRST, streamed, value_matcher, whole
 
@@ -204,3 +204,36 @@ def test_texts_are_masked_together_as_each_is_alone(several: list[str]) -> None:
     together = masker().mask_each(several)
     alone = {text: masker().mask(text) for text in several}
     assert together == {text: masked for text, masked in alone.items() if masked.kinds}
+
+
+@given(st.lists(texts, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_what_was_looked_through_is_clean_where_nothing_is_masked(several: list[str]) -> None:
+    one = Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
+    expected = {text: one.mask(text) for text in several}
+    one.look_through(several)
+    for text, masked in expected.items():
+        assert one.is_clean(text) == (not masked.kinds)
+        assert one.mask(text) == masked
+    assert one.mask_each(several) == {text: masked for text, masked in expected.items() if masked.kinds}
+
+
+def test_what_was_looked_through_is_looked_at_again_once_there_is_more_to_look_for() -> None:
+    one = Masker([], Placeholders(b"k" * 32))
+    secret = github("Zb4xQ9aB3dK7")
+    one.look_through([secret[::-1]])
+    assert one.is_clean(secret[::-1])
+    assert one.mask(secret).kinds
+    one.remember()
+    assert not one.is_clean(secret[::-1])
+    assert one.mask_each([secret[::-1]])
+
+
+def test_only_the_last_message_and_only_a_short_one_is_remembered() -> None:
+    one = Masker([], Placeholders(b"k" * 32))
+    one.look_through(["one text"])
+    one.look_through(["another text"])
+    assert (one.is_clean("one text"), one.is_clean("another text")) == (False, True)
+    one.look_through(["x" * MOST_LOOKED_THROUGH, "y"])
+    assert not one.is_clean("another text")
+    assert not one.is_clean("y")
