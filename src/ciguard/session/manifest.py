@@ -32,6 +32,12 @@ CUT_OFF = "the guard was cut off before it finished"
 """The outcome of a session that was sealed afterwards."""
 
 
+_BOUNDS = frozenset({EventType.SESSION_STARTED, EventType.SESSION_FINISHED, EventType.SESSION_CUT_OFF})
+_KIND_OF = {EventType.OPERATION: "operation", EventType.RESULT: "result", EventType.VERDICT: "outcome"}
+_DECIDED = frozenset({EventType.OPERATION, EventType.RESULT})
+_MASKING = frozenset({EventType.OPERATION, EventType.RESULT, EventType.TRANSFER})
+
+
 class OutOfOrderError(ValueError):
     """An event that cannot stand where it does."""
 
@@ -54,49 +60,43 @@ class Account:
         self._finished: Mapping[str, Any] = {}
         self._cut_off: Mapping[str, Any] = {}
         self._agent: dict[str, Json] | None = None
+        self._under_way = False
         self._events: Counter[EventType] = Counter()
-        self._operations: Counter[str] = Counter()
-        self._results: Counter[str] = Counter()
+        self._kinds: dict[EventType, Counter[str]] = {event: Counter() for event in _KIND_OF}
         self._actions: Counter[str] = Counter()
-        self._verdicts: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
 
     def add(self, event: EventType, time: str, fields: Mapping[str, Any]) -> None:
         """Count one event whose fields have been checked. Raises ``OutOfOrderError`` where it cannot stand."""
+        if event in _BOUNDS or not self._under_way:
+            self._cross(event, {**fields, "time": time})
+        self._events[event] += 1
+        if event in _KIND_OF:
+            self._kinds[event][fields[_KIND_OF[event]]] += 1
+        if event in _DECIDED:
+            self._actions[fields["decision"]["action"]] += 1
+        if event in _MASKING:
+            for kind, count in fields["masked"].items():
+                self._masked[kind] += count
+        if event is EventType.AGENT_EXITED:
+            self._agent = {"status": fields["status"], "signal": fields["signal"]}
+
+    def _cross(self, event: EventType, fields: Mapping[str, Any]) -> None:
+        """Begin or end with ``event``, or refuse what comes before the beginning or after the end."""
         if bool(self._started) == (event is EventType.SESSION_STARTED):
             raise OutOfOrderError("a log has one session_started event, the first")
         if self._finished and event is not EventType.SESSION_CUT_OFF:
             raise OutOfOrderError("nothing follows session_finished")
         if self._cut_off and event is not EventType.SESSION_CUT_OFF:
             raise OutOfOrderError("nothing follows session_cut_off")
-        self._events[event] += 1
         match event:
-            case EventType.OPERATION:
-                self._operations[str(fields["operation"])] += 1
-                self._decided(fields)
-            case EventType.RESULT:
-                self._results[str(fields["result"])] += 1
-                self._decided(fields)
-            case EventType.TRANSFER:
-                self._count_masked(fields["masked"])
             case EventType.SESSION_STARTED:
-                self._started = {**fields, "time": time}
-            case EventType.VERDICT:
-                self._verdicts[str(fields["outcome"])] += 1
-            case EventType.AGENT_EXITED:
-                self._agent = {"status": fields["status"], "signal": fields["signal"]}
+                self._started = fields
             case EventType.SESSION_FINISHED:
-                self._finished = {**fields, "time": time}
+                self._finished = fields
             case EventType.SESSION_CUT_OFF:
-                self._cut_off = {**fields, "time": time}
-
-    def _decided(self, fields: Mapping[str, Any]) -> None:
-        self._actions[fields["decision"]["action"]] += 1
-        self._count_masked(fields["masked"])
-
-    def _count_masked(self, masked: Mapping[str, int]) -> None:
-        for kind, count in masked.items():
-            self._masked[kind] += count
+                self._cut_off = fields
+        self._under_way = not self.ended
 
     @property
     def finished(self) -> bool:
@@ -112,7 +112,7 @@ class Account:
     def counts(self) -> Counts:
         """The totals so far, as ``session_finished`` states them."""
         return Counts(
-            operations=self._operations.total(),
+            operations=self._kinds[EventType.OPERATION].total(),
             blocked=self._actions["block"],
             held=self._actions["hold"],
             masked=self._masked.total(),
@@ -146,10 +146,10 @@ class Account:
             "outcome": finished.get("outcome", CUT_OFF),
             "completeness": completeness.value,
             "agent": self._agent,
-            "operations": dict(self._operations),
-            "results": dict(self._results),
+            "operations": dict(self._kinds[EventType.OPERATION]),
+            "results": dict(self._kinds[EventType.RESULT]),
             "decisions": dict(self._actions),
-            "verdicts": dict(self._verdicts),
+            "verdicts": dict(self._kinds[EventType.VERDICT]),
             "masked": dict(self._masked),
             "requests": self._events[EventType.REQUEST],
             "refused": self._events[EventType.REFUSED],

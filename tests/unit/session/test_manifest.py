@@ -87,8 +87,11 @@ def test_a_session_starts_first_and_once() -> None:
         account().add(EventType.SESSION_STARTED, TIME, STARTED)
 
 
-def test_nothing_follows_the_end() -> None:
+@pytest.mark.parametrize(
+    ("end", "fields"), [(EventType.SESSION_FINISHED, ENDED), (EventType.SESSION_CUT_OFF, {"signing": []})]
+)
+def test_nothing_follows_the_end(end: EventType, fields: dict[str, Any]) -> None:
     summed = account()
-    summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
+    summed.add(end, TIME, fields)
     with pytest.raises(OutOfOrderError, match="follows"):
         summed.add(EventType.AGENT_EXITED, TIME, {"status": 0, "signal": ""})
