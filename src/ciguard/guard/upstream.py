@@ -12,7 +12,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -24,6 +24,9 @@ from ciguard.guard.certificates import trusted
 from ciguard.guard.connection import Route
 from ciguard.guard.headers import NOT_DOWNSTREAM, NOT_UPSTREAM, Crossing
 from ciguard.inspect.masking import Masker
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
 
 CONNECT_TIMEOUT = 30.0
 """Seconds until an upstream must have accepted a connection."""
@@ -173,12 +176,12 @@ class Upstreams:
         target = address.base + route.path + (f"?{route.query}" if route.query else "")
         connection = await self._connector.connect(address.destination, [], self._connecting)
         try:
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101 - a connection has one until it is given back
-            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=SILENCE_TIMEOUT)
+            # It has none only when it was given back.
+            protocol = cast("ResponseHandler", connection.protocol)
             writer = StreamWriter(protocol, asyncio.get_running_loop())
-            await writer.write_headers(f"{route.endpoint.method} {target or '/'} HTTP/1.1", sent)
+            await writer.write_headers(f"{route.endpoint.method} {target} HTTP/1.1", sent)
             await writer.write(body or b"", drain=False)
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=SILENCE_TIMEOUT)
             protocol.start_timeout()
             while True:
                 head, content = await protocol.read()
