@@ -14,6 +14,7 @@ status is still open: it can wait for :data:`LONGEST_SILENCE`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -87,6 +88,7 @@ class Exchange:
         self._seq = -1
         self._tally = Tally()
         self._streams = False
+        self._waiting_since = 0.0
         self._stream: AnswerStream | None = None
         self._response: web.StreamResponse | None = None
 
@@ -126,18 +128,17 @@ class Exchange:
             raise TurnedAway(400, str(error)) from None
         self._refuse_used_up()
         self._connection.requests += 1
-        until = asyncio.get_running_loop().time() + self._guarding.longest_silence
-        alive = self._streaming_alive if stream else partial(self._silent, until)
-        interval = min(self._guarding.sign_of_life, self._guarding.longest_silence)
+        self._waiting_since = time.monotonic()
+        alive = self._streaming_alive if stream else self._silent
+        holding = Holding(alive, min(self._guarding.sign_of_life, self._guarding.longest_silence))
         try:
-            async with Holding(alive, interval) as holding:
-                admitted = await self._guarding.intake.admit(
-                    self._route.codec,
-                    document,
-                    self._connection.name,
-                    lambda parts: self._record_request(model, parts, stream=stream),
-                    holding.run,
-                )
+            admitted = await self._guarding.intake.admit(
+                self._route.codec,
+                document,
+                self._connection.name,
+                lambda parts: self._record_request(model, parts, stream=stream),
+                holding.run,
+            )
         except WireError as error:
             raise TurnedAway(400, str(error)) from None
         self._seq = admitted.seq
@@ -197,8 +198,8 @@ class Exchange:
         response = await self._begin([("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")])
         await response.write(self._answer_stream().sign_of_life())
 
-    async def _silent(self, until: float) -> None:
-        if asyncio.get_running_loop().time() >= until:
+    async def _silent(self) -> None:
+        if time.monotonic() - self._waiting_since >= self._guarding.longest_silence:
             minutes = self._guarding.longest_silence / 60
             raise TurnedAway(
                 403,

@@ -96,10 +96,8 @@ def named_by_connection(values: Iterable[str]) -> set[str]:
     return {option.strip().lower() for value in values for option in value.split(",")}
 
 
-def carries_token(headers: Mapping[str, str], token: str) -> bool:
+def carries_token(headers: Mapping[str, str], token: bytes) -> bool:
     """Whether a call carries the session's token, in any of the ways in which model APIs take a key."""
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    given = [headers.get("x-api-key", ""), headers.get("x-goog-api-key", "")]
-    if scheme.lower() == "bearer":
-        given.append(bearer.strip())
-    return any(hmac.compare_digest(one.encode("utf-8", "surrogateescape"), token.encode()) for one in given)
+    given = (headers.get("x-api-key"), headers.get("x-goog-api-key"), scheme.lower() == "bearer" and bearer.strip())
+    return any(one and hmac.compare_digest(one.encode("utf-8", "surrogateescape"), token) for one in given)

@@ -18,7 +18,8 @@ SIGN_OF_LIFE = 15.0
 
 
 class Holding:
-    """What is held in one call: ``async with Holding(...) as holding``; on leaving, nobody is waited for any more.
+    """What is held in one call. ``async with Holding(...) as holding``: on leaving, nobody asked by ``begin`` is waited
+    for any more.
 
     ``alive`` gives the agent a sign of life, and is called when it got nothing for ``interval`` seconds; what it raises
     ends the wait.

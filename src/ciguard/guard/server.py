@@ -49,7 +49,7 @@ class GuardServer:
         self._listening = listening
         self._guarding = guarding
         self._route = lru_cache(REMEMBERED_ADDRESSES)(partial(find_route, dict(connections)))
-        self._token = token
+        self._token = token.encode()
         self._refused = RefusedCalls(guarding.recorder, guarding.masker)
         self._server = Listener(self._handle, self._not_http)
         self._listener: asyncio.Server | None = None

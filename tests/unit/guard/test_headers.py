@@ -124,7 +124,7 @@ def test_the_memory_for_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_the_token_is_found(headers: dict[str, str]) -> None:
-    assert carries_token(CIMultiDict(headers), TOKEN)
+    assert carries_token(CIMultiDict(headers), TOKEN.encode())
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_the_token_is_found(headers: dict[str, str]) -> None:
     ],
 )
 def test_anything_else_is_not_the_token(headers: dict[str, str]) -> None:
-    assert not carries_token(CIMultiDict(headers), TOKEN)
+    assert not carries_token(CIMultiDict(headers), TOKEN.encode())
 
 
 @given(st.text())
 def test_no_other_text_is_the_token(text: str) -> None:
     if text != TOKEN:
-        assert not carries_token(CIMultiDict({"x-api-key": text}), TOKEN)
+        assert not carries_token(CIMultiDict({"x-api-key": text}), TOKEN.encode())
