@@ -58,7 +58,9 @@ def _keys(root: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             name = f"{path}{key}"
             below, step = _mapping_below(root, part)
             default = _default(part, required=key in schema.get("required", []))
-            yield name, part["description"], default if below is None or key in schema.get("required", []) else ""
+            # pydantic leaves a description out where it repeats that of the mapping itself.
+            about = part.get("description") or (below or {})["description"]
+            yield name, about, default if below is None or key in schema.get("required", []) else ""
             if below is not None and name != "connections.NAME.rules":
                 yield from walk(below, f"{name}{step}.")
 

@@ -231,7 +231,7 @@ async def test_a_vault_signs_for_the_job(tmp_path: Path, issuer: Issuer, capsys:
         return bool(jwt.decode(token, key, algorithms=["RS256"], audience=vault.settings.address))
 
     with Vault("ed25519", accepts) as vault:
-        settings = json.dumps(vault.settings.written())
+        settings = json.dumps(vault.settings.model_dump())
         made = await recorded(tmp_path, issuer, more=f"audit: {{sign: [job, {{vault: {settings}}}]}}\n")
         public = tmp_path / "key.pem"
         public.write_bytes(vault.public_pem)

@@ -37,17 +37,18 @@ def compose(layer: Layer) -> Policy:
         _check_approvers(result)
     except Disagreement as disagreement:
         raise _error(layer.document, disagreement) from None
-    return _settled(result).replaced(tests=own.tests)
+    return _settled(result).model_copy(update={"tests": own.tests})
 
 
 def _normalised(policy: Policy) -> Policy:
     """``policy`` with its allow list as a layer, extending nothing."""
     identity = policy.identity
     if identity.allow:
-        stated = {name: getattr(identity, name) for name in identity.stated - {"allow"}}
+        stated = {name: getattr(identity, name) for name in identity.model_fields_set - {"allow"}}
         layers = (*identity.allow_layers, identity.allow)
-        policy = policy.replaced(identity=Identity(**{**stated, "allow_layers": layers}))
-    return policy.replaced(extends=())
+        identity = Identity.model_construct(**{**stated, "allow_layers": layers})
+        policy = policy.model_copy(update={"identity": identity})
+    return policy.model_copy(update={"extends": ()})
 
 
 def _inherited(parents: tuple[Policy, ...]) -> Policy:
@@ -110,7 +111,8 @@ def _settled(policy: Policy) -> Policy:
     isolation = policy.isolation
     if isolation.prefer == "auto" or IsolationLevel(isolation.prefer).strength >= isolation.require.strength:
         return policy
-    return policy.replaced(isolation=isolation.replaced(prefer=isolation.require.value))
+    isolation = isolation.model_copy(update={"prefer": isolation.require.value})
+    return policy.model_copy(update={"isolation": isolation})
 
 
 def _error(document: Document, disagreement: Disagreement) -> PolicyError:

@@ -14,7 +14,6 @@ from ciguard.errors import PolicyError
 from ciguard.policy import preset_files
 from ciguard.policy.composition import Layer, compose
 from ciguard.policy.models import VERSION, Example, Policy
-from ciguard.policy.reading import KeyRefusal, Refusal
 from ciguard.policy.yaml_document import BYTES_LIMIT, Document, parse
 
 EXTENDS_LIMIT = 16
@@ -167,6 +166,12 @@ def _examples(document: Document, policy: Policy, *, inherited: bool) -> Example
 
 def validated(document: Document) -> Policy:
     """The policy that ``document`` states, by itself; PolicyError at the first thing that is wrong with it."""
+    import json
+
+    from pydantic import ValidationError
+
+    from ciguard.policy.validation import policy_error
+
     version = document.root.get("version")
     if isinstance(version, int) and version > VERSION:
         raise document.error(
@@ -175,11 +180,9 @@ def validated(document: Document) -> Policy:
             f"upgrade ciguard, or write version: {VERSION}",
         )
     try:
-        return Policy.of(document.root)
-    except KeyRefusal as refusal:
-        raise document.key_error(refusal.at, refusal.cause, refusal.remedy) from None
-    except Refusal as refusal:
-        raise document.error(refusal.at, refusal.cause, refusal.remedy) from None
+        return Policy.model_validate_json(json.dumps(document.root))
+    except ValidationError as error:
+        raise policy_error(document, error) from None
 
 
 def _resolved(document: Document, path: str, index: int, name: str) -> str:

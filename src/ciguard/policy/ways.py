@@ -29,7 +29,7 @@ from ciguard.policy.models import (
     SessionLimits,
     seconds,
 )
-from ciguard.policy.section import Section
+from ciguard.policy.rules import Section
 from ciguard.policy.yaml_document import Path
 
 Way: TypeAlias = "Callable[[Any, Any], Any]"
@@ -162,12 +162,12 @@ def _all_covered(covers: Callable[[str, str], bool], wide: Sequence[str] | None,
 def combined(left: Section, right: Section, choose: Callable[[Ways], Way]) -> Any:
     """``left`` and ``right`` as one section, key by key in the way that ``choose`` takes of both."""
     updates: dict[str, Any] = {}
-    for name in left.keys:
+    for name in type(left).model_fields:
         theirs = getattr(right, name)
-        if name not in right.stated or theirs is None:
+        if name not in right.model_fields_set or theirs is None:
             continue
         ours = getattr(left, name)
-        stated = name in left.stated and ours is not None
+        stated = name in left.model_fields_set and ours is not None
         try:
             if isinstance(theirs, Section):
                 updates[name] = combined(ours, theirs, choose) if stated else theirs
@@ -176,7 +176,7 @@ def combined(left: Section, right: Section, choose: Callable[[Ways], Way]) -> An
                 updates[name] = choose(ways)(ours, theirs) if stated or ways.default_binds else theirs
         except Disagreement as disagreement:
             raise disagreement.below(name) from None
-    return left.replaced(**updates)
+    return left.model_copy(update=updates)
 
 
 def _connections(choose: Callable[[Ways], Way]) -> Way:

@@ -315,9 +315,9 @@ def interpreter(host: Host) -> str:
 
 def modules() -> Sequence[str]:
     """Where ciguard and what it needs are, for a Python that is not of the tests' environment."""
-    import msgspec
+    import pydantic
 
-    return [str(Path(module.__file__ or "").parents[1]) for module in (ciguard, msgspec)]
+    return [str(Path(module.__file__ or "").parents[1]) for module in (ciguard, pydantic)]
 
 
 def _open_to_all(path: Path) -> bool:

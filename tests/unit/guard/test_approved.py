@@ -8,7 +8,7 @@ from ciguard.operation import Json, Operation, OperationKind
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.models import Policy
 
-POLICY = Policy.of(
+POLICY = Policy.model_validate(
     {
         "version": 1,
         "approval": {"hold_at": 60, "block_at": 90},
@@ -20,7 +20,8 @@ POLICY = Policy.of(
             {"id": "odd", "on": ["command"], "command": {"run": ["odd"]}, "risk": 30},
             {"id": "strange", "on": ["command"], "command": {"run": ["strange"]}, "risk": 30},
         ],
-    }
+    },
+    strict=False,
 )
 
 

@@ -6,12 +6,11 @@ import pytest
 
 from ciguard.codecs.codec import Purpose
 from ciguard.guard.connection import CODECS, NoRoute, OpenConnection, Route, find_route
-from ciguard.operation import Json
 from ciguard.policy.models import Connection, ConnectionType
 
 
-def connection(name: str, type_: str, **fields: Json) -> OpenConnection:
-    declared = Connection.of({"type": type_, "credential": {"env": "KEY"}, **fields})
+def connection(name: str, type_: str, **fields: object) -> OpenConnection:
+    declared = Connection.model_validate({"type": type_, "credential": {"env": "KEY"}, **fields})
     return OpenConnection(name, declared, "the-credential")
 
 

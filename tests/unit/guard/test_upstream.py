@@ -64,7 +64,7 @@ async def calling(*answers: bytes, target: str = "/v1/messages", base: str = "")
     server = await asyncio.start_server(service.serve, "127.0.0.1", 0)
     service.port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{service.port}{base}"
-    declared = Connection.of({"type": "anthropic", "credential": {"env": "KEY"}, "upstream": url})
+    declared = Connection.model_validate({"type": "anthropic", "credential": {"env": "KEY"}, "upstream": url})
     method = "POST" if target.startswith("/v1/messages") else "GET"
     route = find_route({"c": OpenConnection("c", declared, "the-credential")}, method, f"/c{target}")
     assert isinstance(route, Route)

@@ -189,7 +189,7 @@ async def test_what_cannot_be_recorded_is_said(tmp_path: Path, receiver: Receive
         await scene.webhook.close()
 
 
-NOTIFY = Notify.of({"url": {"env": "HOOK"}, "secret": {"env": "HOOK_SECRET"}})
+NOTIFY = Notify.model_validate({"url": {"env": "HOOK"}, "secret": {"env": "HOOK_SECRET"}})
 
 
 def test_address_and_secret_come_from_the_environment() -> None:
@@ -197,7 +197,7 @@ def test_address_and_secret_come_from_the_environment() -> None:
     hook = hook_of(NOTIFY, environ)
     assert (hook.url, hook.key) == (environ["HOOK"], KEY)
     assert "xyz" not in repr(hook)
-    assert hook_of(Notify.of({"url": {"env": "HOOK"}}), environ).key == b""
+    assert hook_of(Notify.model_validate({"url": {"env": "HOOK"}}), environ).key == b""
 
 
 @pytest.mark.parametrize(

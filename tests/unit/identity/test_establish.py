@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,8 +79,8 @@ def test_a_gitlab_job_is_established(issuer: Issuer) -> None:
 
 def test_the_policys_own_section_fits(issuer: Issuer) -> None:
     stand_in = gitlab_job(issuer, audience="urn:acme")
-    written: Json = {"audience": "urn:acme", "issuers": [issuer.url], "allow_layers": [[{"project_path": "acme/*"}]]}
-    section = IdentitySection.of(written)
+    written = {"audience": "urn:acme", "issuers": [issuer.url], "allow_layers": [[{"project_path": "acme/*"}]]}
+    section = IdentitySection.model_validate_json(json.dumps(written))
     assert establish(job_in(stand_in.environ), stand_in.environ, section, IdentityMode.AUTO).verified
 
 

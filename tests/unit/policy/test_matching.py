@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -159,9 +160,12 @@ RULES = st.lists(
 def test_one_pass_over_all_rules_finds_what_they_find_one_by_one(
     regexes: list[str], keywords: list[str], texts: list[str]
 ) -> None:
-    looked_for: list[Json] = [{"regex": [one]} for one in regexes]
-    looked_for += [{"keywords": [one]} for one in keywords]
-    rules = [Rule.of({"id": f"r{place}", "on": ["prompt"], "text": text}) for place, text in enumerate(looked_for)]
+    rules = [
+        Rule.model_validate_json(json.dumps({"id": f"r{place}", "on": ["prompt"], "text": text}))
+        for place, text in enumerate(
+            [*({"regex": [one]} for one in regexes), *({"keywords": [one]} for one in keywords)]
+        )
+    ]
     matchers = [Matcher(rule) for rule in rules]
     operation = Operation(OperationKind.PROMPT, {"texts": list(texts)})
     subject = Subject(operation)

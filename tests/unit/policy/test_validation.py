@@ -98,14 +98,6 @@ WRONG = [
     ("egress: {allow: [{host: a.example, inspect: true, methods: [get]}]}", 2, 61, "not an HTTP method", "GET"),
     ("egress: {allow: [{host: a.example, inspect: true, paths: ['/a?b']}]}", 2, 59, "not a path", "/api/*"),
     ("egress: {allow: ['*.a.example', {host: b.a.example, inspect: true}]}", 2, 33, "hosts in common", "overlap"),
-    (
-        "connections: {c: {type: openai, credential: {env: A}, remote: {hosts: ['*', 'https://a.example']}}}",
-        2,
-        77,
-        "not a host pattern",
-        "host:port",
-    ),
-    ("connections: {c: {type: openai, credential: {env: A}, remote: {hosts: [1]}}}", 2, 72, "must be a text", "quotes"),
     ("audit: {recipients: ['ecdsa-sha2-nistp256 AAAA']}", 2, 22, "not an age recipient", "ssh-ed25519"),
     ("connections: {c: {type: openai, credential: {env: A}, models: ['a b']}}", 2, 64, "not a glob", "*"),
     ("identity: {allow: [{a: 1}]}", 2, 24, "a text or a list of texts", "quotes"),
@@ -216,11 +208,6 @@ def test_a_pasted_secret_is_not_repeated(text: str) -> None:
 def test_upstreams_that_are_served(url: str) -> None:
     policy = loaded(f"connections: {{c: {{type: openai, credential: {{env: A}}, upstream: '{url}'}}}}")
     assert policy.connections["c"].upstream == url.rstrip("/")
-
-
-def test_hosts_of_the_service_are_any_or_those_of_a_pattern() -> None:
-    policy = loaded("connections: {c: {type: openai, credential: {env: A}, remote: {hosts: ['*', '*.a.example']}}}")
-    assert policy.connections["c"].remote.hosts == ("*", "*.a.example")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import UnionType
+from typing import Any, get_args
 
 import pytest
 
 from ciguard.policy.models import Connection, EgressHost, Policy
-from ciguard.policy.reading import Maybe
-from ciguard.policy.section import Inner, Section
+from ciguard.policy.rules import Section
 from ciguard.policy.ways import WAYS, egress_covers
 from tests.unit.policy.sources import loaded
 
 
 def sections(root: type[Section]) -> Iterator[tuple[type[Section], str]]:
-    for name, key in root.keys.items():
-        reader = key.reader.reader if isinstance(key.reader, Maybe) else key.reader
-        if isinstance(reader, Inner):
-            yield from sections(reader.section)
+    for name, field in root.model_fields.items():
+        annotation: Any = field.annotation
+        stated = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+        inner = [one for one in stated if isinstance(one, type) and issubclass(one, Section)]
+        if inner:
+            yield from sections(inner[0])
         else:
             yield root, name
 

@@ -105,7 +105,7 @@ def test_what_goes_wrong_at_the_end_fails_the_session(
 
 
 def test_a_vault_that_is_not_there_is_said(vault: Vault) -> None:
-    settings = vault.settings.replaced(address="http://127.0.0.1:9")
+    settings = vault.settings.model_copy(update={"address": "http://127.0.0.1:9"})
     with pytest.raises(CredentialMissing, match="cannot be reached"):
         vault_signer(settings, jwts())
 
