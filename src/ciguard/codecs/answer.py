@@ -146,6 +146,8 @@ def named_texts(texts: Iterable[str], masker: Masker) -> Mapping[str, Masked]:
 
 def with_masked(value: Json, found: Mapping[str, Masked]) -> tuple[Json, tuple[str, ...]]:
     """``value`` with what is ``found`` in its strings masked, and the kinds; the same object if nothing was."""
+    if not found:
+        return value, ()
     kinds: list[str] = []
 
     def change(text: str) -> str:
@@ -155,7 +157,8 @@ def with_masked(value: Json, found: Mapping[str, Masked]) -> tuple[Json, tuple[s
         kinds.extend(masked.kinds)
         return masked.text
 
-    return (rewrite(value, change) if found else value), tuple(kinds)
+    changed = rewrite(value, change)
+    return changed, tuple(kinds)
 
 
 def call_from_json(id_: str, name: str, arguments: str, masker: Masker, side: Side = Side.AGENT) -> CallItem:

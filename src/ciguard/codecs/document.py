@@ -330,7 +330,11 @@ def _refuse_depth(raw: bytes | str, value: Json) -> None:
 
 def dump(value: Json) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates survive as the escapes they came as."""
-    return _dumps(value).encode()
+    try:
+        written = _encode(value)
+    except UnicodeEncodeError:  # a lone surrogate
+        return _dumps(value).encode()
+    return written if written.isascii() else _dumps(value).encode()
 
 
 def rewrite(value: Json, change: Callable[[str], str]) -> Json:

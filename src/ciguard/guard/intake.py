@@ -310,22 +310,23 @@ class Intake:
         """The parts as the log lists them: only what differs from the earlier request that has most in common."""
         base, keep = None, 0
         for earlier in reversed(self._requests):
+            theirs = earlier.parts
             # What has no more in common than the best so far mostly differs in the next part already.
-            if (
-                keep < min(len(parts), len(earlier.parts))
-                and parts[keep] == earlier.parts[keep]
-                and (common := _common(parts, earlier.parts)) > keep
-            ):
-                base, keep = earlier.seq, common
+            if keep < len(theirs) and keep < len(parts) and theirs[keep] == parts[keep]:
+                common = _common(parts, theirs)
+                if common > keep:
+                    base, keep = earlier.seq, common
         return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
 
 
 def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ...]) -> int:
     """How many parts both begin with."""
-    return next(
-        (place for place, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other),
-        min(len(mine), len(theirs)),
-    )
+    common = 0
+    for one, other in zip(mine, theirs, strict=False):
+        if one != other:
+            break
+        common += 1
+    return common
 
 
 _OPERATIONS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +34,10 @@ class Judgement:
     decision: Decision
     refusal: str = ""
     lasting: bool = True
+
+
+PASSED = Judgement(ALLOWED)
+"""No rule has anything to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,10 @@ class Judge:
         if self.stopped:
             return self._over()
         if not self.evaluator.watches(subject.kind, subject.connection):
-            return Judgement(ALLOWED)
+            return PASSED
         decision = self.evaluator.decide(subject)
+        if decision is ALLOWED:
+            return PASSED
         match decision.action:
             case Action.BLOCK:
                 return Judgement(decision, f"It is blocked by {_because(decision)}")
@@ -155,7 +161,7 @@ class Judge:
         return isinstance(subject, Operation) and self.approved.covers(subject)
 
     def record_operation(
-        self, operation: Operation, judged: Judgement, request: int | None, kinds: Iterable[str]
+        self, operation: Operation, judged: Judgement, request: int | None, kinds: Sequence[str]
     ) -> int:
         """Put an operation and what became of it into the log, before its effect; returns the event's ``seq``.
 
@@ -170,7 +176,7 @@ class Judge:
         self._notify(operation, judged)
         return seq
 
-    def record_result(self, result: Result, judged: Judgement, request: int, kinds: Iterable[str]) -> None:
+    def record_result(self, result: Result, judged: Judgement, request: int, kinds: Sequence[str]) -> None:
         """Put a result and what was decided on it into the log, before the agent has it whole."""
         self._recorder.record(EventType.RESULT, result=result.kind.value, **self._facts(result, judged, request, kinds))
         self._notify(result, judged)
@@ -197,14 +203,14 @@ class Judge:
                 self._on_notice(Notice(NoticeKind.BLOCKED, _described(subject), judged.decision.rules))
 
     def _facts(
-        self, subject: Operation | Result, judged: Judgement, request: int | None, kinds: Iterable[str]
+        self, subject: Operation | Result, judged: Judgement, request: int | None, kinds: Sequence[str]
     ) -> dict[str, Json]:
         decision = judged.decision
         return {
             "connection": subject.connection,
             "request": request,
             "body": self._recorder.store(dump(dict(subject.body))),
-            "masked": dict(Counter(kinds)),
+            "masked": dict(Counter(kinds)) if kinds else {},
             "decision": {
                 "action": decision.action.word,
                 "risk": decision.risk,

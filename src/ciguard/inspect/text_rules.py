@@ -6,7 +6,7 @@ Texts are matched as UTF-8; a lone surrogate, which UTF-8 cannot hold, is matche
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -129,24 +129,29 @@ class TextRule:
         return sorted(character_spans(data, found))
 
 
-def any_of(rules: Sequence[TextRule]) -> Pattern | None:
-    """A pattern that matches where any of ``rules`` does, to ask them all in one pass; None when it would be too large.
-
-    Only whether it matches says something, not where.
+def any_of(rules: Sequence[TextRule]) -> Callable[[bytes], bool] | None:
+    """Tells whether any of ``rules`` matches in a text (or nearly: it may also say so of others), asking them all in
+    one pass; None when that would take too large a pattern.
     """
-    import re2
+    from re2 import Options, _re2, escape
 
     regexes = [f"(?:{regex})" for rule in rules for regex in rule.regexes]
-    keywords = [f"(?i:{re2.escape(keyword)})" for rule in rules for keyword in rule.keywords]
-    options = re2.Options()
+    keywords = [f"(?i:{escape(keyword)})" for rule in rules for keyword in rule.keywords]
+    options = Options()
     options.log_errors = False
     options.max_mem = UNION_MEMORY
-    try:
-        pattern = re2.compile("|".join([*regexes, *keywords]).encode(), options)
-    except re2.error:
+    options.never_capture = True
+    compiled = _re2.RE2("|".join([*regexes, *keywords]).encode(), options)
+    if not compiled.ok() or compiled.ProgramSize() > UNION_LIMIT:
         return None
-    result: Pattern = pattern
-    return result if pattern.programsize <= UNION_LIMIT else None
+    # What the package puts around it takes longer than the search of a short text.
+    match, anchor = compiled.Match, _re2.RE2.Anchor.UNANCHORED
+
+    def is_in(text: bytes) -> bool:
+        start: int = match(anchor, text, 0, len(text))[0][0]
+        return start >= 0
+
+    return is_in
 
 
 def occurrences(pattern: Pattern, data: bytes, *, group: int = 0) -> Iterator[tuple[int, int]]:

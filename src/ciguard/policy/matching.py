@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciguard.inspect.sql_statement import Statement
-from ciguard.inspect.text_rules import Pattern, TextRule, any_of, encoded
+from ciguard.inspect.text_rules import TextRule, any_of, encoded
 from ciguard.operation import Json, Operation, OperationKind, Result, strings
 from ciguard.policy import globs
 from ciguard.policy.rules import Rule
@@ -50,6 +50,7 @@ class Subject:
         """``named`` are the files that the rules name; any may be where it is None."""
         self._subject = subject
         self._named = named
+        self._encoded: list[bytes] | None = None
 
     @property
     def tool(self) -> str | None:
@@ -59,23 +60,21 @@ class Subject:
         name = self._subject.body.get("name", "")
         return name if isinstance(name, str) else ""
 
-    @cached_property
-    def texts(self) -> list[str]:
-        """Every text of the body, and every argument list once more as one line: ``["rm", "-r"]`` as ``rm -r``.
+    @property
+    def encoded(self) -> list[bytes]:
+        """Every text of the body, and every argument list once more as one line (``["rm", "-r"]`` as ``rm -r``), as
+        patterns read them.
 
         The keys that every body of its kind has are not the agent's words and are left out.
         """
-        body = dict(self._subject.body)
-        texts = [key for key in body if key not in _ENVELOPE]
-        texts += (text for value in body.values() for text in strings(value))
-        if self._subject.kind in _ARGUMENT_KINDS:
-            texts += _lines(body)
-        return texts
-
-    @cached_property
-    def encoded(self) -> list[bytes]:
-        """``texts`` as patterns read them."""
-        return [encoded(text) for text in self.texts]
+        if self._encoded is None:
+            body = dict(self._subject.body)
+            texts = [key for key in body if key not in _ENVELOPE]
+            texts += strings([*body.values()])
+            if self._subject.kind in _ARGUMENT_KINDS:
+                texts += _lines(body)
+            self._encoded = [encoded(text) for text in texts]
+        return self._encoded
 
     @cached_property
     def commands(self) -> Commands:
@@ -157,31 +156,31 @@ class Matcher:
 
 
 class Gate:
-    """A pattern that matches wherever any of several rules does. Short texts in which it found nothing are remembered.
+    """Tells where any of several rules may match. Short texts in which it found nothing are remembered.
 
-    ``pattern`` is None where it would be too large; then nothing is ruled out.
+    ``is_in`` is None where it would take too large a pattern; then nothing is ruled out.
     """
 
     MOST, LONGEST = 4096, 256
 
-    def __init__(self, pattern: Pattern | None) -> None:
-        self._pattern = pattern
+    def __init__(self, is_in: Callable[[bytes], bool] | None) -> None:
+        self._is_in = is_in
         self._silent: set[bytes] = set()
 
     def opens(self, texts: Sequence[bytes]) -> bool:
         """Whether a rule may match one of ``texts``."""
-        return self._pattern is None or any(self._found(self._pattern, text) for text in texts)
-
-    def _found(self, pattern: Pattern, text: bytes) -> bool:
-        is_short = len(text) <= self.LONGEST
-        if is_short and text in self._silent:
-            return False
-        if pattern.search(text):
+        if self._is_in is None:
             return True
-        if is_short:
-            if len(self._silent) >= self.MOST:
-                self._silent.clear()
-            self._silent.add(text)
+        for text in texts:
+            is_short = len(text) <= self.LONGEST
+            if is_short and text in self._silent:
+                continue
+            if self._is_in(text):
+                return True
+            if is_short:
+                if len(self._silent) >= self.MOST:
+                    self._silent.clear()
+                self._silent.add(text)
         return False
 
 
@@ -190,12 +189,16 @@ class Watch:
 
     def __init__(self, matchers: Sequence[Matcher]) -> None:
         self.matchers = tuple(matchers)
+        self._all_gated = all(matcher.text is not None for matcher in matchers)
 
     def matched(self, subject: Operation | Result) -> list[Rule]:
         """The rules that match, in policy order."""
         looked_at = Subject(subject, self._named)
-        shut = {matcher for gate, behind in self._gates if not gate.opens(looked_at.encoded) for matcher in behind}
-        return [matcher.rule for matcher in self.matchers if matcher not in shut and matcher.matches(looked_at)]
+        opened = {matcher for gate, behind in self._gates if gate.opens(looked_at.encoded) for matcher in behind}
+        if not opened and self._all_gated:
+            return []
+        asked = [matcher for matcher in self.matchers if matcher.text is None or matcher in opened]
+        return [matcher.rule for matcher in asked if matcher.matches(looked_at)]
 
     @cached_property
     def _gates(self) -> list[tuple[Gate, Sequence[Matcher]]]:
@@ -215,9 +218,9 @@ def _gated(matchers: Sequence[Matcher]) -> list[tuple[Gate, Sequence[Matcher]]]:
     """Rules that look into texts, in as few parts as the size of a pattern allows."""
     if not matchers:
         return []
-    pattern = any_of([matcher.text for matcher in matchers if matcher.text is not None])
-    if pattern is not None or len(matchers) == 1:
-        return [(Gate(pattern), matchers)]
+    is_in = any_of([matcher.text for matcher in matchers if matcher.text is not None])
+    if is_in is not None or len(matchers) == 1:
+        return [(Gate(is_in), matchers)]
     half = len(matchers) // 2
     return [*_gated(matchers[:half]), *_gated(matchers[half:])]
 

@@ -236,6 +236,7 @@ def test_what_is_just_deep_or_large_enough_is_read() -> None:
 @given(values)
 def test_dump_reads_back(value: Json) -> None:
     assert parse(dump(value)) == value
+    assert dump(value).isascii()
 
 
 def test_rewrite_changes_strings_and_keys_and_nothing_else() -> None:

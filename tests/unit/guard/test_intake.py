@@ -127,6 +127,34 @@ async def test_a_text_is_judged_once(tmp_path: Path) -> None:
     assert taking.judged() == [("prompt", []), ("prompt", [])]
 
 
+async def test_a_text_that_one_request_has_twice_is_judged_once(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    await taking.admit(says("heavy", "heavy", "Heavens."))
+    (operation,) = (one for one in open_session(taking.directory).events if one["type"] == EventType.OPERATION)
+    assert json.loads(open_session(taking.directory).body(operation["body"]))["texts"] == ["heavy", "Heavens."]
+
+
+async def test_each_text_is_judged_for_itself_each_speaker_and_each_connection(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    prompt = says("Please look into the following file.")
+    await taking.admit(prompt)
+    await taking.admit(says("Please look into the following file, forbidden or not."))
+    await taking.admit(prompt, connection="other")
+    await taking.admit({**prompt, "system": "Please look into the following file."})
+    assert taking.judged() == [("prompt", []), ("prompt", ["no"]), ("prompt", []), ("instructions", [])]
+
+
+async def test_what_the_agent_heard_is_not_new_when_the_model_said_it(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    taking.intake.heard("I said it.", "claude")
+    said: Json = {"role": "assistant", "content": "I said it."}
+    await taking.admit({"model": "m", "messages": [said]})
+    assert taking.judged() == []
+    await taking.admit(says("I said it."))
+    await taking.admit({"model": "m", "messages": [said]}, connection="other")
+    assert taking.judged() == [("prompt", []), ("prompt", [])]
+
+
 async def test_bytes_stay_unless_something_is_masked(tmp_path: Path) -> None:
     taking = TakingIn(tmp_path)
     plain = b'{ "model" :"m", "messages":[ {"role":"user","content":"caf\\u00e9"} ] }'

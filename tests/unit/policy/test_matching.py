@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
-from ciguard.policy.matching import Matcher, Subject, Watch
+from ciguard.policy.matching import Gate, Matcher, Subject, Watch
 from ciguard.policy.rules import Rule
 from ciguard.policy.tools import GROUPS
 from tests.unit.policy.sources import loaded
@@ -172,3 +172,20 @@ def test_one_pass_over_all_rules_finds_what_they_find_one_by_one(
     watch = Watch(matchers)
     for _ in range(2):
         assert watch.matched(operation) == [matcher.rule for matcher in matchers if matcher.matches(subject)]
+
+
+def test_a_gate_remembers_short_texts_and_no_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def is_in(text: bytes) -> bool:
+        asked.append(text)
+        return b"x" in text
+
+    monkeypatch.setattr(Gate, "MOST", 3)
+    monkeypatch.setattr(Gate, "LONGEST", 4)
+    gate = Gate(is_in)
+    for text in (b"a", b"a", b"ax", b"ax", b"long one", b"long one"):
+        assert gate.opens([text]) == (b"x" in text)
+    assert asked == [b"a", b"ax", b"ax", b"long one", b"long one"]
+    assert [gate.opens([b"%d" % number]) for number in range(10)] == [False] * 10
+    assert len(gate._silent) <= 3

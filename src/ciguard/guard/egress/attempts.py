@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NoReturn
 
 from ciguard.decision import Action, Decision, Reason
@@ -32,7 +32,7 @@ class Attempts:
         """What the policy, and a human where it holds, say of ``operation``."""
         return await self._judge.judge(operation)
 
-    def record(self, operation: Operation, judgement: Judgement, kinds: Iterable[str] = ()) -> int:
+    def record(self, operation: Operation, judgement: Judgement, kinds: Sequence[str] = ()) -> int:
         """Record ``operation`` and return the event's ``seq``. Raises :class:`AttemptRefusedError` when refused."""
         if judgement.refusal:
             self._refuse(operation, judgement, kinds)
@@ -45,7 +45,7 @@ class Attempts:
         """
         self._refuse(operation, blocked(problem, judgement), ())
 
-    def _refuse(self, operation: Operation, judgement: Judgement, kinds: Iterable[str]) -> NoReturn:
+    def _refuse(self, operation: Operation, judgement: Judgement, kinds: Sequence[str]) -> NoReturn:
         self._refused += 1
         if self._refused <= MOST_REFUSED:
             self._judge.record_operation(operation, judgement, None, kinds)
@@ -61,7 +61,7 @@ class Attempts:
         status: int = 0,
         sent: int = 0,
         received: int = 0,
-        kinds: Iterable[str] = (),
+        kinds: Sequence[str] = (),
         problem: str = "",
     ) -> None:
         """Record what went over the allowed ``operation``; ``problem`` says why it did not come to its end."""
