@@ -48,6 +48,7 @@ COMMON = frozenset(
     }
     | {"value", "live_", "test_", "access_", "st.", "re_", "key_", "cio", "dd_", "gh_", "sk_", "ek_", "mat_", "github"}
     | {"login", "machine", "pass", "passwd", "password", "pat", "private", "pwd", "secret", "session", "sig", "token"}
+    | {"better", "bot", "spaces", "storage", "together"}
     | {"user", "username", "://", "http", "https", "url", "-", "_", ".", "@", ":", "=", "credential", "credentials"}
 )
 """Words of which ordinary text is full. What is missing here costs time, and nothing else."""
