@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.guard import upstream
+from ciguard.guard import upstream, upstream_body
 from ciguard.operation import Json
 from ciguard.session.event import EventType
 from ciguard.testing.model import (
@@ -386,7 +386,7 @@ async def test_a_packed_answer_without_its_end_is_not_passed_on(tmp_path: Path) 
 
 
 async def test_a_bomb_is_defused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "LONGEST_WHOLE_ANSWER", 4 << 20)
+    monkeypatch.setattr(upstream_body, "LONGEST_WHOLE_ANSWER", 4 << 20)
     async with guarded(tmp_path, faults=first(bomb(64))) as guard:
         answer = await guard.call()
         assert (answer.status, answer.message) == (502, "ciguard: the upstream's answer is too large")

@@ -33,7 +33,8 @@ from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge
 from ciguard.guard.passing import Passing
 from ciguard.guard.settling import Settling
-from ciguard.guard.upstream import UpstreamAnswer, UpstreamError, Upstreams
+from ciguard.guard.upstream import UpstreamAnswer, Upstreams
+from ciguard.guard.upstream_body import UpstreamError
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, ResultKind, strings
@@ -300,7 +301,7 @@ class Exchange:
         if answer.content_type != "application/json":
             raise TurnedAway(status, f"ciguard: the upstream answered {answer.status} with something that is not JSON")
         try:
-            raw = await answer.body()
+            raw = await answer.body.whole()
             message = parse(raw)
         except UpstreamError as error:
             raise TurnedAway(error.status, f"ciguard: {error}") from None
@@ -374,7 +375,7 @@ class Exchange:
     async def _pass_on(self, answer: UpstreamAnswer, passing: Passing) -> None:
         stream = passing.stream
         try:
-            await passing.on(answer.chunks())
+            await passing.on(answer.body)
         finally:
             self._guarding.judge.count(refused=len(stream.tally.refused), allowed=stream.tally.allowed)
             self._guarding.intake.answered(stream.message(), self._connection.name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from ciguard.codecs.answer import SETTLE_ALL
 from ciguard.codecs.codec import AnswerStream
 from ciguard.guard.holding import Holding
 from ciguard.guard.settling import Settling
+from ciguard.guard.upstream_body import UpstreamBody
 
 
 class Passing:
@@ -22,41 +23,40 @@ class Passing:
         self._holding = holding
         self._send = send
 
-    async def on(self, chunks: AsyncIterator[bytes]) -> None:
-        """Pass one answer of the upstream on, to the end of ``chunks``."""
-        reading: asyncio.Task[bytes | None] | None = None
+    async def on(self, body: UpstreamBody) -> None:
+        """Pass one answer of the upstream on, to the end of ``body``."""
+        reading: asyncio.Task[bytes] | None = None
         try:
             while True:
                 if reading or self._holding.pending:
                     # What was decided meanwhile goes on without waiting for the upstream.
-                    reading = reading or asyncio.create_task(_next(chunks))
+                    reading = reading or asyncio.create_task(body.read())
                     await self._holding.until(reading)
-                    chunk: bytes | None = b""
-                    if reading.done():
-                        chunk, reading = reading.result(), None
+                    if not reading.done():
+                        await self._feed(b"")
+                        continue
+                    chunk, reading = reading.result(), None
                 else:
-                    chunk = await _next(chunks)
-                if chunk is None:
+                    chunk = await body.read()
+                if not chunk:
                     return
                 if self.stream.goes_on(chunk):
                     await self._deliver()
-                    continue
-                for item in self.stream.feed(chunk):
-                    if item is SETTLE_ALL:
-                        await self._deliver()
-                    await self._settling.settle(item, self._holding)
-                await self._deliver()
+                else:
+                    await self._feed(chunk)
         finally:
             if reading:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
+    async def _feed(self, chunk: bytes) -> None:
+        for item in self.stream.feed(chunk):
+            if item is SETTLE_ALL:
+                await self._deliver()
+            await self._settling.settle(item, self._holding)
+        await self._deliver()
+
     async def _deliver(self) -> None:
         if data := self.stream.take():
             await self._send(data)
             self._holding.sent()
-
-
-async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    """The next of ``chunks``; None at their end."""
-    return await anext(chunks, None)

@@ -9,10 +9,8 @@ is waited for; what the upstream does not take at once waits in the transport.
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -23,6 +21,7 @@ from yarl import URL
 from ciguard.guard.certificates import trusted
 from ciguard.guard.connection import Route
 from ciguard.guard.headers import NOT_DOWNSTREAM, NOT_UPSTREAM, Crossing
+from ciguard.guard.upstream_body import UpstreamBody, UpstreamError
 from ciguard.inspect.masking import Masker
 
 if TYPE_CHECKING:
@@ -34,31 +33,6 @@ CONNECT_TIMEOUT = 30.0
 SILENCE_TIMEOUT = 900.0
 """Seconds that an upstream may send nothing; models think long before their first byte."""
 
-LONGEST_WHOLE_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer that is not streamed."""
-
-
-LONGEST_PIECE = 1024 * 1024
-"""Bytes that a compressed answer is inflated to at a time."""
-
-
-class UpstreamError(Exception):
-    """The upstream could not be reached or broke off; ``status`` is what the agent is answered with."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class _Inflater(Protocol):
-    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    @property
-    def eof(self) -> bool: ...
-
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
@@ -66,8 +40,8 @@ class UpstreamAnswer:
 
     status: int
     headers: list[tuple[str, str]]
+    body: UpstreamBody = field(repr=False)
     _said: CIMultiDictProxy[str] = field(repr=False)
-    _content: aiohttp.StreamReader = field(repr=False)
     _connection: Connection = field(repr=False)
 
     @property
@@ -75,58 +49,14 @@ class UpstreamAnswer:
         """The media type, without parameters; empty when the upstream names none."""
         return self._said.get("Content-Type", "").partition(";")[0].strip().lower()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, decompressed. Raises :class:`UpstreamError`."""
-        inflater = _inflater(self._said.get("Content-Encoding", "identity"))
-        try:
-            while chunk := await self._content.readany():
-                if inflater is None:
-                    yield chunk
-                    continue
-                rest = chunk
-                while rest:
-                    yield inflater.decompress(rest, LONGEST_PIECE)
-                    rest = inflater.unconsumed_tail
-                if inflater.unused_data:
-                    raise UpstreamError(502, "the upstream's answer goes on behind its end")
-            if inflater is not None and not inflater.eof:
-                raise UpstreamError(502, "the upstream broke off its answer")
-        except zlib.error:
-            raise UpstreamError(502, "the upstream's answer is not compressed as it says") from None
-        except TimeoutError:
-            raise UpstreamError(504, "the upstream fell silent") from None
-        except aiohttp.ClientError:
-            raise UpstreamError(502, "the upstream broke off its answer") from None
-
-    async def body(self) -> bytes:
-        """The whole body, decompressed. Raises :class:`UpstreamError`, also when it is too large."""
-        if self._content.is_eof() and self._content.exception() is None and "Content-Encoding" not in self._said:
-            # It came with its head.
-            return self._content.read_nowait()
-        body = bytearray()
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > LONGEST_WHOLE_ANSWER:
-                raise UpstreamError(502, "the upstream's answer is too large")
-        return bytes(body)
-
     def close(self) -> None:
         """Keep the connection when the request went out whole and so did the answer come; else close it."""
+        self.body.close()
         transport = self._connection.transport
         if transport is not None and transport.get_write_buffer_size():
             self._connection.close()
         else:
             self._connection.release()
-
-
-def _inflater(encoding: str) -> _Inflater | None:
-    match encoding.strip().lower():
-        case "identity" | "":
-            return None
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(zlib.MAX_WBITS | 32)
-        case _:
-            raise UpstreamError(502, "the upstream compressed its answer in a way that was not asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +84,7 @@ class Upstreams:
         Raises :class:`UpstreamError`.
         """
         try:
-            status, said, content, connection = await self._exchange(route, headers, body)
+            status, said, answered, connection = await self._exchange(route, headers, body)
         except TimeoutError:
             raise UpstreamError(504, "the upstream did not answer in time") from None
         except (aiohttp.ClientError, HttpProcessingError, OSError):
@@ -162,11 +92,11 @@ class Upstreams:
         if 300 <= status < 400:
             connection.close()
             raise UpstreamError(502, "the upstream answered with a redirect, which is not followed")
-        return UpstreamAnswer(status, self._downstream.passed(said), said, content, connection)
+        return UpstreamAnswer(status, self._downstream.passed(said), answered, said, connection)
 
     async def _exchange(
         self, route: Route, headers: MultiMapping[str], body: bytes | None
-    ) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader, Connection]:
+    ) -> tuple[int, CIMultiDictProxy[str], UpstreamBody, Connection]:
         """Send the request and wait for the head of its answer."""
         address = self._address(route)
         credential = route.codec.credential_headers(route.connection.credential)
@@ -186,7 +116,9 @@ class Upstreams:
             while True:
                 head, content = await protocol.read()
                 if head.code >= 200 or head.code == 101:
-                    return head.code, head.headers, content, connection
+                    encoding = head.headers.get("Content-Encoding", "identity")
+                    coming = UpstreamBody(content, protocol, encoding, SILENCE_TIMEOUT)
+                    return head.code, head.headers, coming, connection
         except BaseException:
             connection.close()
             raise

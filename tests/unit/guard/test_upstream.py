@@ -93,7 +93,7 @@ async def test_what_is_sent(target: str, base: str, line: str) -> None:
     async with calling(ANSWER, target=target, base=base) as (service, call):
         body = b"{}" if line.startswith("POST") else None
         answer = await call(body)
-        assert (answer.status, answer.content_type, await answer.body()) == (200, "application/json", b"{}")
+        assert (answer.status, answer.content_type, await answer.body.whole()) == (200, "application/json", b"{}")
         answer.close()
     framing = ["Content-Length: 2"] if body else []
     said = ["X-Name: agent", "Accept-Encoding: identity", "x-api-key: the-credential", *framing]
@@ -104,7 +104,7 @@ async def test_what_is_sent(target: str, base: str, line: str) -> None:
 async def test_however_an_answer_comes_it_is_the_same(answer: bytes) -> None:
     async with calling(answer) as (_, call):
         came = await call(b"{}")
-        assert (came.status, came.headers, await came.body()) == (200, [("Content-Type", "application/json")], b"{}")
+        assert (came.status, came.headers, await came.body.whole()) == (200, [("Content-Type", "application/json")], b"{}")
         came.close()
 
 
@@ -112,7 +112,7 @@ async def test_a_connection_is_kept_when_both_sides_have_said_everything() -> No
     async with calling(ANSWER, ANSWER) as (service, call):
         for _ in range(2):
             answer = await call(b"{}")
-            assert await answer.body() == b"{}"
+            assert await answer.body.whole() == b"{}"
             answer.close()
         assert service.connections == 1
 
@@ -123,7 +123,7 @@ async def test_a_connection_is_closed_when_the_answer_goes_on() -> None:
         async with asyncio.timeout(10):
             await service.closed.wait()
         answer = await call(b"{}")
-        assert await answer.body() == b"{}"
+        assert await answer.body.whole() == b"{}"
         answer.close()
         assert service.connections == 2
 
@@ -131,10 +131,10 @@ async def test_a_connection_is_closed_when_the_answer_goes_on() -> None:
 async def test_a_connection_is_not_kept_when_the_request_was_not_taken() -> None:
     async with calling(ANSWER, ANSWER) as (service, call):
         answer = await call(LARGE)
-        assert await answer.body() == b"{}"
+        assert await answer.body.whole() == b"{}"
         answer.close()
         answer = await call(b"{}")
-        assert await answer.body() == b"{}"
+        assert await answer.body.whole() == b"{}"
         answer.close()
         assert service.connections == 2
 
@@ -143,7 +143,7 @@ async def test_a_connection_is_not_kept_when_the_request_was_not_taken() -> None
 async def test_what_comes_before_an_answer_is_none(hint: bytes) -> None:
     async with calling(hint + hint + ANSWER) as (_, call):
         answer = await call(b"{}")
-        assert (answer.status, await answer.body()) == (200, b"{}")
+        assert (answer.status, await answer.body.whole()) == (200, b"{}")
         answer.close()
 
 
