@@ -45,9 +45,13 @@ class Latest:
             if self.mould is None:
                 return None
         strings = self.mould.strings(raw)
-        if strings is None or any(masker.mask(padding).kinds for padding in strings[1]):
+        if strings is None:
             return None
-        return strings[0]
+        text, paddings = strings
+        for padding in paddings:
+            if masker.mask(padding).kinds:
+                return None
+        return text
 
     def event_of(self, raw: bytes) -> tuple[HeldEvent, dict[str, Json]]:
         """The event ``raw``, of which :meth:`text_of` told the text, and the object in it that has this."""

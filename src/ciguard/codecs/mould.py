@@ -65,7 +65,8 @@ class Mould:
         if start != len(raw):
             return None
         try:
-            return _string(found[self.text]), [_string(found[place]) for place in self.paddings]
+            paddings = [_string(found[place]) for place in self.paddings] if self.paddings else []
+            return _string(found[self.text]), paddings
         except (UnicodeDecodeError, WireError):
             return None
 

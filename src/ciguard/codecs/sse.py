@@ -34,17 +34,15 @@ class ServerSentEvent:
 
 
 class EventParser:
-    """Cuts a byte stream into events; bytes may be cut anywhere, inside a UTF-8 sequence or a line end too."""
+    """Cuts a byte stream into events; bytes may be cut anywhere, inside a UTF-8 sequence or a line end too.
+
+    ``held`` is what came of an event that is not complete.
+    """
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self.held = bytearray()
         self._searched = 0
         self._first = True
-
-    @property
-    def midway(self) -> bool:
-        """Whether an event has begun that is not complete."""
-        return bool(self._held)
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Take bytes and return the events that they complete.
@@ -55,21 +53,21 @@ class EventParser:
 
     def cut(self, chunk: bytes) -> list[bytes]:
         """The same events as they came, for :meth:`read` to read in their order."""
-        if not self._held and chunk.endswith(b"\n\n") and b"\r" not in chunk and b"\n\n\n" not in chunk:
+        if not self.held and chunk.endswith(b"\n\n") and b"\r" not in chunk and b"\n\n\n" not in chunk:
             # Whole events, as nearly all chunks are.
             return [one + b"\n\n" for one in chunk[:-2].split(b"\n\n")]
-        self._held += chunk
+        self.held += chunk
         events: list[bytes] = []
         while True:
             end = self._end_of_event()
             if end < 0:
                 break
-            events.append(bytes(self._held[:end]))
-            del self._held[:end]
+            events.append(bytes(self.held[:end]))
+            del self.held[:end]
             self._searched = 0
-        if len(self._held) > LONGEST_EVENT:
+        if len(self.held) > LONGEST_EVENT:
             raise WireError("an event of the stream is too long")
-        self._searched = max(0, len(self._held) - 3)
+        self._searched = max(0, len(self.held) - 3)
         return events
 
     def read(self, raw: bytes) -> ServerSentEvent:
@@ -84,7 +82,7 @@ class EventParser:
         return interpreted(raw, text)
 
     def _end_of_event(self) -> int:
-        match = _BLANK_LINE.search(self._held, self._searched)
+        match = _BLANK_LINE.search(self.held, self._searched)
         return match.end() if match else -1
 
 

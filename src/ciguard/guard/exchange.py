@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -344,7 +344,8 @@ class Exchange:
                     finally:
                         again.close()
                 stream.close()
-                await _send(stream.take(), response, spool)
+                if rest := stream.take():
+                    await _send(rest, response, spool)
                 if not stream.ended:
                     reason = "the upstream ended its stream too early"
         except (UpstreamError, WireError, TurnedAway) as error:
@@ -401,8 +402,7 @@ class Exchange:
         )
 
 
-async def _send(data: bytes, response: web.StreamResponse, spool: Spool) -> None:
+def _send(data: bytes, response: web.StreamResponse, spool: Spool) -> Awaitable[None]:
     """Write to the spool, then to the agent: what it sees is on disk."""
-    if data:
-        spool.append(data)
-        await response.write(data)
+    spool.append(data)
+    return response.write(data)

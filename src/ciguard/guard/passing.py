@@ -28,33 +28,27 @@ class Passing:
         reading: asyncio.Task[bytes] | None = None
         try:
             while True:
+                chunk = b""
                 if reading or self._holding.pending:
                     # What was decided meanwhile goes on without waiting for the upstream.
                     reading = reading or asyncio.create_task(body.read())
                     await self._holding.until(reading)
-                    if not reading.done():
-                        await self._feed(b"")
-                        continue
-                    chunk, reading = reading.result(), None
+                    if reading.done():
+                        chunk, reading = reading.result(), None
                 else:
                     chunk = await body.read()
-                if not chunk:
+                if not (chunk or reading):
                     return
-                if self.stream.goes_on(chunk):
-                    await self._deliver()
-                else:
-                    await self._feed(chunk)
+                if not self.stream.goes_on(chunk):
+                    for item in self.stream.feed(chunk):
+                        if item is SETTLE_ALL:
+                            await self._deliver()
+                        await self._settling.settle(item, self._holding)
+                await self._deliver()
         finally:
             if reading:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
-
-    async def _feed(self, chunk: bytes) -> None:
-        for item in self.stream.feed(chunk):
-            if item is SETTLE_ALL:
-                await self._deliver()
-            await self._settling.settle(item, self._holding)
-        await self._deliver()
 
     async def _deliver(self) -> None:
         if data := self.stream.take():

@@ -241,12 +241,14 @@ class MaskStream:
         if length > PROMPT and length - self._looked < length // GROWTH:
             return []
         self._looked = length
-        open_from = [opened for matcher in self._matchers if (opened := matcher.open_from(self._data)) is not None]
-        if not open_from and length <= KEPT:
+        release, origin, nothing = length, length, length <= KEPT
+        for matcher in self._matchers:
+            if (opened := matcher.open_from(self._data)) is not None:
+                release, origin, nothing = min(release, opened[0]), min(origin, opened[1]), False
+        if nothing:
             self.decided = self._base + length
             return []
-        release = min((masked for masked, _ in open_from), default=length)
-        return self._decide(release, min((needed for _, needed in open_from), default=length))
+        return self._decide(release, origin)
 
     def finish(self) -> list[Replacement]:
         """No more text comes: return the last replacements; everything is decided."""

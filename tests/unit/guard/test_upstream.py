@@ -104,7 +104,11 @@ async def test_what_is_sent(target: str, base: str, line: str) -> None:
 async def test_however_an_answer_comes_it_is_the_same(answer: bytes) -> None:
     async with calling(answer) as (_, call):
         came = await call(b"{}")
-        assert (came.status, came.headers, await came.body.whole()) == (200, [("Content-Type", "application/json")], b"{}")
+        assert (came.status, came.headers, await came.body.whole()) == (
+            200,
+            [("Content-Type", "application/json")],
+            b"{}",
+        )
         came.close()
 
 
