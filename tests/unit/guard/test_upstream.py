@@ -12,7 +12,8 @@ from multidict import CIMultiDict
 
 from ciguard.guard import upstream as module
 from ciguard.guard.connection import OpenConnection, Route, find_route
-from ciguard.guard.upstream import UpstreamError, Upstreams
+from ciguard.guard.upstream import Upstreams
+from ciguard.guard.upstream_body import UpstreamError
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.policy.models import Connection
