@@ -6,20 +6,31 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from ciguard.codecs.anthropic import Anthropic
 from ciguard.codecs.codec import Codec, Endpoint
 from ciguard.codecs.document import Document
-from ciguard.codecs.gemini import Gemini
-from ciguard.codecs.openai_chat import OpenAIChat
-from ciguard.codecs.openai_responses import OpenAIResponses
 from ciguard.codecs.rereading import Rereader
 from ciguard.policy.models import Connection, ConnectionType
 
-CODECS: dict[ConnectionType, tuple[Codec, ...]] = {
-    ConnectionType.ANTHROPIC: (Anthropic(),),
-    ConnectionType.OPENAI: (OpenAIResponses(), OpenAIChat()),
-    ConnectionType.GEMINI: (Gemini(),),
-}
+
+def codecs_of(type_: ConnectionType) -> tuple[Codec, ...]:
+    """The codecs of a type; the first one speaks for errors that belong to no endpoint.
+
+    What a session declares no connection of is not even loaded.
+    """
+    match type_:
+        case ConnectionType.ANTHROPIC:
+            from ciguard.codecs.anthropic import Anthropic
+
+            return (Anthropic(),)
+        case ConnectionType.OPENAI:
+            from ciguard.codecs.openai_chat import OpenAIChat
+            from ciguard.codecs.openai_responses import OpenAIResponses
+
+            return (OpenAIResponses(), OpenAIChat())
+        case ConnectionType.GEMINI:
+            from ciguard.codecs.gemini import Gemini
+
+            return (Gemini(),)
 
 
 @dataclass(slots=True)
@@ -31,12 +42,13 @@ class OpenConnection:
     credential: str = field(repr=False)
     requests: int = 0
     output_tokens: int = 0
+    codecs: tuple[Codec, ...] = field(init=False, repr=False)
+    """See :func:`codecs_of`."""
     _rereaders: dict[str, Rereader] = field(default_factory=dict, repr=False)
 
-    @property
-    def codecs(self) -> tuple[Codec, ...]:
-        """The codecs of its type; the first one speaks for errors that belong to no endpoint."""
-        return CODECS[self.declared.type]
+    def __post_init__(self) -> None:
+        """Load the codecs before the agent starts."""
+        self.codecs = codecs_of(self.declared.type)
 
     def read(self, body: bytes, listed: str) -> Document:
         """The parts of a request's body; see :class:`~ciguard.codecs.rereading.Rereader`."""

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -492,7 +491,7 @@ def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
     return {
         "session": session,
         "tool": f"ciguard {__version__}",
-        "lock": f"sha256:{(resources.files('ciguard') / lock).read_text().strip()}",
+        "lock": f"sha256:{Path(__file__).parents[1].joinpath(lock).read_text().strip()}",
         "policy": {"digest": plan.policy.digest, "source": plan.source},
         "identity": facts,
         "job": asdict(identity.job) if identity.job else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -43,7 +43,7 @@ def template(name: str) -> Template:
     environment.filters["reference"] = _reference
     environment.filters["instruction"] = _instruction
     environment.filters["marker"] = _marker
-    return environment.from_string((resources.files("ciguard.report") / "templates" / name).read_text())
+    return environment.from_string(Path(__file__).parent.joinpath("templates", name).read_text("utf-8"))
 
 
 def _mention(name: str) -> Markup:

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -78,7 +78,7 @@ def _source(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    return (resources.files("ciguard.report") / "templates" / name).read_text()
+    return Path(__file__).parents[1].joinpath("templates", name).read_text("utf-8")
 
 
 def _started(session: Session) -> Mapping[str, Any]:
