@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A program that is about to be executed.
 
     ``path``: the program's file, free of symbolic links. ``argv``: as its caller gave them. ``cwd``: where it runs.
@@ -27,11 +26,11 @@ class Command:
     unread: str = ""
     flaw: str = ""
     launch: bool = False
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = MappingProxyType({})
 
     def message(self) -> dict[str, Any]:
         """As JSON, without what is empty."""
-        return {key: value for key, value in asdict(self).items() if value}
+        return {key: value for key, value in self._asdict().items() if value}
 
 
 def command(message: dict[str, Any]) -> Command:

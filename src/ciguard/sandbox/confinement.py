@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(NamedTuple):
     """Bounds that the launcher looks at several times a second; None is no bound."""
 
     processes: int | None = None
     memory: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """How the launcher confines the agent at one level. Everything here holds for the agent and all that it starts.
 
     ``uid`` and ``gid``: who the agent is, when the launcher may and must change it. ``listeners``: how many sockets to
@@ -34,7 +32,7 @@ class Confinement:
     network: str = ""
     supervised: tuple[str, ...] = ()
     unconfined: bool = False
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = MappingProxyType({})
     watched: Watched = Watched()
 
     @property
@@ -44,7 +42,7 @@ class Confinement:
 
     def message(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        return self._asdict() | {"limits": dict(self.limits), "watched": self.watched._asdict()}
 
 
 def confinement(message: Mapping[str, Any]) -> Confinement:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+
+# hashlib would bring OpenSSL, four megabytes of it.
+from _blake2 import blake2b
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from typing import NamedTuple
 
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.memory import Memory, TooLong
@@ -29,8 +31,7 @@ _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _SURROGATES = "backslashreplace"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an execve must have led to: a program, its command line with each word ended by a NUL, and where it runs."""
 
     runs: Identity
@@ -38,8 +39,7 @@ class Outcome:
     cwd: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """A command in bytes, and the ``outcome`` that makes it come true; None when it has a flaw."""
 
     path: bytes

@@ -1,7 +1,8 @@
 """The process between the guard and the agent: it confines the agent, waits for it, and ends all of it.
 
-It runs on the bare standard library, as pid 1 of a sandbox with a process namespace, and speaks with the guard on its
-standard input (``control.py``):
+It runs on the bare standard library, and on the light parts of that (without dataclasses and hashlib, which would take
+a third more memory), as pid 1 of a sandbox with a process namespace, and speaks with the guard on its standard input
+(``control.py``):
 
 1. guard: the :class:`~ciguard.sandbox.confinement.Confinement`
 2. launcher: ``ready`` with its listening sockets, once a trial process took the whole confinement, and why commands
@@ -26,7 +27,6 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from ciguard.sandbox import control, processes, supervising
@@ -65,7 +65,7 @@ def main() -> None:
         refusal, unseen = supervising.trial(wanted), ""
         if refusal and Supervised.COMMANDS in wanted.supervised:
             others = tuple(name for name in wanted.supervised if name != Supervised.COMMANDS)
-            wanted, unseen = replace(wanted, supervised=others), refusal
+            wanted, unseen = wanted._replace(supervised=others), refusal
             refusal = supervising.trial(wanted)
         if refusal:
             control.send(channel, {"refused": refusal})

@@ -10,7 +10,7 @@ import errno
 import os
 import select
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _RECEIVE, _SEND, _IS_VALID, _ADD_DESCRIPTOR = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 _IN_PLACE = 1
@@ -32,8 +32,7 @@ _ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void
 _ptrace.restype = ctypes.c_long
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NamedTuple):
     """A system call that waits for an answer: the thread that made it, the call's number and its six arguments."""
 
     id: int

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ciguard.sandbox.confinement import Watched
 
@@ -14,8 +14,7 @@ NAMESPACE_INIT = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A line of ``/proc/PID/stat``; ``memory`` is resident bytes."""
 
     pid: int

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HEAD = 256
 """How many bytes of a program the kernel looks at to know what it is."""
@@ -29,8 +29,7 @@ Identity = tuple[int, int]
 _Stamp = tuple[int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A file that can be executed: its ``path`` free of links and its identity.
 
     ``interpreter`` is the words that its first line puts before its own name; empty for what the kernel runs itself.
@@ -45,8 +44,7 @@ class Program:
     runs: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """The text of a script, or in words why it could not be read; ``stamp`` differs when the file does."""
 
     text: str = ""

@@ -32,8 +32,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.execution import Execution, Outcome
@@ -91,16 +90,14 @@ class Processes(Protocol):
         """Write a line to the standard error of ``thread``, as far as that is safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Calling:
+class _Calling(NamedTuple):
     """A call that waits for its decision."""
 
     notification: Notification
     outcome: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(NamedTuple):
     """A program that stands before its first instruction and is not what was decided."""
 
     process: int
@@ -145,7 +142,7 @@ class Supervisor:
         if execution is not None:
             launch = notification.thread == self._agent and self._is_launch(execution)
             self._consider(
-                replace(execution, launch=True) if launch else execution, _Calling(notification, execution.outcome)
+                execution._replace(launch=True) if launch else execution, _Calling(notification, execution.outcome)
             )
 
     def answered(self, question: int, refusal: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -164,7 +163,7 @@ def test_the_same_command_is_asked_once() -> None:
     world.calls(21, LS)
     world.supervisor.answered(1, CONSENT)
     world.calls(22, LS)
-    world.calls(23, replace(LS, cwd=b"/other"))
+    world.calls(23, LS._replace(cwd=b"/other"))
     assert [number for number, _ in world.asked] == [1, 2]
     assert [step for step in world.did if step[0] == "proceed"] == [("proceed", thread) for thread in (20, 21, 22)]
     assert world.supervisor.repeats() == {1: 2}
