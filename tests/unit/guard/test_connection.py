@@ -6,7 +6,6 @@ import pytest
 
 from ciguard.codecs.codec import Purpose
 from ciguard.guard.connection import NoRoute, OpenConnection, Route, codecs_of, find_route
-from ciguard.operation import Json
 from ciguard.policy.models import Connection, ConnectionType
 
 
