@@ -21,7 +21,7 @@ from functools import partial
 
 from aiohttp import web
 
-from ciguard.codecs.answer import Tally, TextItem, masked_value, object_of
+from ciguard.codecs.answer import Tally, TextItem, masked_value
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
 from ciguard.codecs.document import Document, dump, parse
 from ciguard.codecs.error import WireError
@@ -263,24 +263,24 @@ class Exchange:
             self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
             return web.Response(status=answer.status, headers=answer.headers, body=body)
         settling = self._settling()
+        came = dump(message)
         async with Holding(partial(self._document_alive, answer.headers), self._guarding.sign_of_life) as holding:
-            final = object_of(parse(raw))
-            self._guarding.intake.answered(message, self._connection.name)
-            tally = await self._settle_document(final, settling, holding)
+            tally = await self._settle_document(message, settling, holding)
+            said = raw
             while tally.stranded and self._may_continue():
-                document = self._continuation(document, message, tally)
+                document = self._continuation(document, parse(said), tally)
                 again = await self._forward(document.raw)
                 try:
-                    message, raw = await self._message(again)
+                    further, said = await self._message(again)
                 finally:
                     again.close()
                 if again.status != 200:
                     break
-                further = object_of(parse(raw))
-                self._guarding.intake.answered(message, self._connection.name)
                 tally = await self._settle_document(further, settling, holding)
-                final = self._route.codec.join(final, further)
-        raw = raw if final == message else dump(final)
+                message = self._route.codec.join(message, further)
+        goes = dump(message)
+        # What nothing was changed in goes on byte for byte.
+        raw = raw if goes == came else goes
         if self._response is None:
             return web.Response(status=answer.status, headers=answer.headers, body=raw)
         await self._response.write(raw)
@@ -312,6 +312,8 @@ class Exchange:
         return message, raw
 
     async def _settle_document(self, message: dict[str, Json], settling: Settling, holding: Holding) -> Tally:
+        """Judge what an answer says, and change ``message`` to what the agent may have of it."""
+        self._guarding.intake.answered(message, self._connection.name)
         tally = Tally()
         self._masker.look_through(strings(message))
         for item in self._route.codec.items(message, self._masker, tally):

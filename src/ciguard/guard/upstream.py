@@ -74,6 +74,7 @@ class Upstreams:
     def __init__(self, masker: Masker) -> None:
         self._upstream = Crossing(NOT_UPSTREAM, masker)
         self._downstream = Crossing(NOT_DOWNSTREAM, masker)
+        self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0)
         self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
         self._addresses: dict[str, _Address] = {}
@@ -108,7 +109,7 @@ class Upstreams:
         try:
             # It has none only when it was given back.
             protocol = cast("ResponseHandler", connection.protocol)
-            writer = StreamWriter(protocol, asyncio.get_running_loop())
+            writer = StreamWriter(protocol, self._loop)
             await writer.write_headers(f"{route.endpoint.method} {target} HTTP/1.1", sent)
             await writer.write(body or b"", drain=False)
             protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=SILENCE_TIMEOUT)
