@@ -129,7 +129,8 @@ async def test_a_text_is_judged_once(tmp_path: Path) -> None:
 
 async def test_a_text_that_one_request_has_twice_is_judged_once(tmp_path: Path) -> None:
     taking = TakingIn(tmp_path)
-    await taking.admit(says("heavy", "heavy", "Heavens."))
+    blocks: list[Json] = [{"type": "text", "text": text} for text in ("heavy", "heavy", "Heavens.")]
+    await taking.admit({"model": "m", "messages": [{"role": "user", "content": blocks}]})
     (operation,) = (one for one in open_session(taking.directory).events if one["type"] == EventType.OPERATION)
     assert json.loads(open_session(taking.directory).body(operation["body"]))["texts"] == ["heavy", "Heavens."]
 
