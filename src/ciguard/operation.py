@@ -85,14 +85,10 @@ class Result:
     connection: str = ""
 
 
-_OBJECTS = (dict, Mapping)
-"""A dict is told much faster than what else is a mapping."""
-
-
-def strings(value: Json | Mapping[str, Json]) -> list[str]:
+def strings(value: Json) -> list[str]:
     """Every string in ``value`` in document order, object keys included."""
     found: list[str] = []
-    pending: list[Iterator[Json | Mapping[str, Json]]] = [iter((value,))]
+    pending: list[Iterator[Json]] = [iter((value,))]
     while pending:
         for item in pending[-1]:
             if isinstance(item, str):
@@ -100,7 +96,7 @@ def strings(value: Json | Mapping[str, Json]) -> list[str]:
             elif isinstance(item, list):
                 pending.append(iter(item))
                 break
-            elif isinstance(item, _OBJECTS):
+            elif isinstance(item, dict):
                 pending.append(chain.from_iterable(item.items()))
                 break
         else:

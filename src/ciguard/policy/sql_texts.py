@@ -44,7 +44,7 @@ def _statements(subject: Operation | Result) -> Iterator[Statement]:
                 yield from _in_script(given)
             yield from _in_arguments(subject.body)
         case _:
-            for text in strings(subject.body):
+            for text in strings(dict(subject.body)):
                 yield from sql.mentions(text)
 
 
