@@ -27,6 +27,9 @@ from ciguard.operation import Json
 DEEPEST = 200
 """Levels of nesting that a body may have."""
 
+SHORT = 4_096
+"""Bytes up to which it is quicker to count the brackets of a value than to look at its levels."""
+
 MOST_PARTS = 100_000
 """Parts that a body may have: what is kept of each takes more memory than a few bytes of JSON."""
 
@@ -312,9 +315,10 @@ _CONTAINERS = (dict, list)  # asked much faster than a union
 
 def _refuse_depth(raw: bytes | str, value: Json) -> None:
     """Raise :class:`WireError` when ``value``, whose JSON is ``raw``, is nested too deeply."""
-    brackets = raw.count("[") + raw.count("{") if isinstance(raw, str) else raw.count(b"[") + raw.count(b"{")
-    if brackets <= DEEPEST:
-        return
+    if len(raw) <= SHORT:
+        brackets = raw.count("[") + raw.count("{") if isinstance(raw, str) else raw.count(b"[") + raw.count(b"{")
+        if brackets <= DEEPEST:
+            return
     level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(DEEPEST):
         level = [

@@ -135,15 +135,15 @@ class Intake:
                 break
             await waiting(asking.wait())
         said: _Digests = defaultdict(set)
-        decided = [
-            (subject, self._judge.decide(subject), kinds) for subject, kinds in self._subjects(new, connection, said)
-        ]
-        held = [one for _, one, _ in decided if isinstance(one, Held)]
+        subjects = self._subjects(new, connection, said)
+        decided = [self._judge.decide(subject) for subject, _ in subjects]
+        held = [one for one in decided if isinstance(one, Held)]
         with self._asking_about(held) if held else nullcontext():
-            judgements = iter(await waiting(self._released(held)) if held else ())
+            released = iter(await waiting(self._released(held)) if held else ())
             # Nothing below waits: no other request comes between a decision and what it leads to.
             judged = [
-                (subject, next(judgements) if isinstance(one, Held) else one, kinds) for subject, one, kinds in decided
+                (subject, next(released) if isinstance(one, Held) else one, kinds)
+                for (subject, kinds), one in zip(subjects, decided, strict=True)
             ]
             return self._take_in(codec, document, connection, new, judged, said, record)
 
