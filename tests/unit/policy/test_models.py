@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -156,3 +160,17 @@ def test_names_need_a_model_that_is_where_it_says(names: str) -> None:
 
 def test_names_are_off_by_default() -> None:
     assert loaded("rules: []").masking.names is None
+
+
+def test_no_plugin_has_a_say(tmp_path: Path) -> None:
+    metadata = tmp_path / "bystander-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bystander\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[pydantic]\nbystander = bystander:plugin\n")
+    (tmp_path / "bystander.py").write_text("print('loaded')\nplugin = None\n")
+    code = "import importlib.metadata as m; print(*m.entry_points(group='pydantic')); import ciguard.policy.models"
+    command = [sys.executable, "-c", code]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "PYDANTIC_DISABLE_PLUGINS": ""}
+    said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+    assert "bystander" in said
+    assert "loaded" not in said
