@@ -41,7 +41,7 @@ _TYPES = tuple(EventType)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """How many lines a log has, and the hash of its last line."""
 
     count: int = 0

@@ -47,7 +47,7 @@ Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}\\Z")]
 PrefixedDigest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
 
 
-class _Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A JSON object with exactly the keys that its class names."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 
 from ciguard.session.frame import Compressor
 from ciguard.session.pack import MAX_BODIES, MAX_PACK_BYTES, MAX_TOTAL_BYTES, Pack, Place, pack_path, render
@@ -29,7 +30,8 @@ class PackWriter:
     def __init__(self, folder: int) -> None:
         self._folder = folder
         self._compressor = Compressor()
-        self._places: dict[str, Place] = {}
+        # Frames follow one another, so their lengths in the order of writing say where each begins.
+        self._lengths: dict[bytes, int] = {}
         self._expanded = 0
         self._full: list[Pack] = []
         self._file = -1
@@ -42,15 +44,15 @@ class PackWriter:
 
         ``digest`` is that SHA-256 where it is known.
         """
-        name = (digest or hashlib.sha256(body).digest()).hex()
-        if name not in self._places:
-            self._append(name, body)
-        return name
+        digest = digest or hashlib.sha256(body).digest()
+        if digest not in self._lengths:
+            self._append(digest, body)
+        return digest.hex()
 
     @property
     def count(self) -> int:
         """How many bodies are stored."""
-        return len(self._places)
+        return len(self._lengths)
 
     def index(self) -> bytes:
         """``objects.index`` as it is now, once all that it names is on the device."""
@@ -58,7 +60,7 @@ class PackWriter:
         for pack in packs:
             self._sync(_name(pack.path))
         os.fsync(self._folder)
-        return render(packs, self._places)
+        return render(packs, self._places(packs))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -66,16 +68,27 @@ class PackWriter:
             os.close(self._file)
             self._file = -1
 
-    def _append(self, digest: str, body: bytes) -> None:
+    def _places(self, packs: Iterable[Pack]) -> dict[str, Place]:
+        frames = iter(self._lengths.items())
+        places: dict[str, Place] = {}
+        for pack in packs:
+            offset = 0
+            while offset < pack.size:
+                digest, length = next(frames)
+                places[digest.hex()] = Place(pack.path, offset, length)
+                offset += length
+        return places
+
+    def _append(self, digest: bytes, body: bytes) -> None:
         frame = self._compressor.frame(body)
         self._expanded += len(body)
-        if len(self._places) >= MAX_BODIES or self._expanded > MAX_TOTAL_BYTES:
+        if len(self._lengths) >= MAX_BODIES or self._expanded > MAX_TOTAL_BYTES:
             raise ValueError(f"the bodies are more than {MAX_BODIES} or larger than {MAX_TOTAL_BYTES} bytes together")
         if not self._path or self._size + len(frame) > MAX_PACK_BYTES:
             self._begin_pack()
         write_all(self._file, frame)
         self._hash.update(frame)
-        self._places[digest] = Place(self._path, self._size, len(frame))
+        self._lengths[digest] = len(frame)
         self._size += len(frame)
 
     def _begin_pack(self) -> None:

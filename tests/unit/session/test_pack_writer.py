@@ -4,8 +4,11 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciguard.session import frame, pack_writer
 from ciguard.session.bodies import scan_packs
@@ -77,6 +80,24 @@ def test_a_full_pack_is_followed_by_the_next(
     scan = scan_packs(tmp_path)
     assert (scan.damage, scan.tail, len(scan.places)) == ("", None, 5)
     assert writer.index() == render(scan.packs, scan.places)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=12), st.integers(12, 150))
+def test_the_index_says_what_a_scan_finds(bodies: list[bytes], pack: int) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack_writer, "MAX_PACK_BYTES", pack)
+        directory = Path(folder)
+        (directory / "objects").mkdir()
+        objects = os.open(directory / "objects", os.O_RDONLY)
+        writer = PackWriter(objects)
+        for body in bodies:
+            writer.store(body)
+        scan = scan_packs(directory)
+        assert writer.index() == render(scan.packs, scan.places)
+        assert list(scan.places) == [hashlib.sha256(body).hexdigest() for body in dict.fromkeys(bodies)]
+        assert not scan.damage
+        writer.close()
+        os.close(objects)
 
 
 def test_nothing_stored_is_an_empty_index(tmp_path: Path, writer: PackWriter) -> None:
