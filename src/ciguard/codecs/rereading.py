@@ -118,14 +118,15 @@ def _ends(raw: bytes, place: int, items: list[bytes]) -> list[int]:
 
 def _common(left: bytes, right: bytes) -> int:
     """How many bytes both begin with."""
+    other = memoryview(right)
     length = min(len(left), len(right))
     start = 0
-    while start < length and left[start : start + _CHUNK] == right[start : start + _CHUNK]:
+    while start < length and left.startswith(other[start : start + _CHUNK], start):
         start += _CHUNK
     low, high = min(start, length), min(start + _CHUNK, length)
     while low < high:
         middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
+        if left.startswith(other[low:middle], low):
             low = middle
         else:
             high = middle - 1

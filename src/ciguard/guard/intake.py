@@ -38,15 +38,26 @@ REMEMBERED_REQUESTS = 16
 """How many earlier requests a new one may be recorded as a difference to."""
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """A part that was taken in: what is forwarded for it, how the log lists it, and a refusal if it has one.
+class Known(msgspec.Struct, frozen=True):
+    """The parts that were taken in over one connection, by their keys.
 
-    ``forwarded`` is None when that is the part as it came. ``listed`` is its label and the digest of its body.
-    ``refusal`` makes every later request that carries the part be refused like the first.
+    ``listed`` is how the log lists each: its label and the digest of its body. ``forwarded`` has what goes on for those
+    that do not go on as they came. ``refusals`` make every later request that carries the part be refused like the
+    first.
     """
 
-    forwarded: Part | None
+    listed: dict[PartKey, tuple[str, str]] = {}
+    forwarded: dict[PartKey, Part] = {}
+    refusals: dict[PartKey, str] = {}
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A new part whose body is stored: its value there, how the log lists it, what is forwarded for it, and why not."""
+
+    key: PartKey
+    value: Json
     listed: tuple[str, str]
+    forwarded: Part
     refusal: str
 
 
@@ -87,7 +98,7 @@ class Intake:
         self._judge = judge
         self._recorder = recorder
         # By connection and codec.
-        self._parts: defaultdict[tuple[str, str], dict[PartKey, Seen]] = defaultdict(dict)
+        self._known: defaultdict[tuple[str, str], Known] = defaultdict(Known)
         # Texts by their digests: those that were judged, by connection and speaker; those that were refused, with why;
         # and those that humans are asked about: set once these have decided, or nobody waits for that any more.
         self._judged: defaultdict[tuple[str, SayingKind], set[bytes]] = defaultdict(set)
@@ -125,10 +136,10 @@ class Intake:
         ``record`` writes the request event, given its ``parts``, and returns its ``seq``. ``waiting`` runs what waits
         for humans, if anything does. Raises :class:`~ciguard.codecs.error.WireError` when a part cannot be read.
         """
-        known = self._parts[connection, type(codec).__name__]
+        known = self._known[connection, type(codec).__name__]
         while True:
             self._masker.remember()
-            fresh = {part.key: place for place, part in enumerate(document.parts) if part.key not in known}
+            fresh = {part.key: place for place, part in enumerate(document.parts) if part.key not in known.listed}
             new = read_new(codec, document, fresh.values(), self._masker)
             asking = self._asked_of_others(new, connection)
             if asking is None:
@@ -145,13 +156,14 @@ class Intake:
                 (subject, next(released) if isinstance(one, Held) else one, kinds)
                 for (subject, kinds), one in zip(subjects, decided, strict=True)
             ]
-            return self._take_in(codec, document, connection, new, judged, said, record)
+            return self._take_in(codec, document, connection, known, new, judged, said, record)
 
     def _take_in(
         self,
         codec: Codec,
         document: Document,
         connection: str,
+        known: Known,
         new: list[NewPart],
         judged: list[_Judged],
         said: _Digests,
@@ -159,23 +171,28 @@ class Intake:
     ) -> Admitted:
         """Remember and record what became of the ``new`` parts of ``document``."""
         judged = [self._guilty_first(*one) if one[1].refusal else one for one in judged]
-        known = self._parts[connection, type(codec).__name__]
-        taken = [(one.part.key, *self._seen(codec, one, connection)) for one in new]
-        known.update({key: seen for key, seen, _ in taken})
-        parts = [known[part.key] for part in document.parts]
-        listed = tuple([seen.listed for seen in parts])
+        stored = [self._store(codec, one, connection) for one in new]
+        for one in stored:
+            known.listed[one.key] = one.listed
+            if one.forwarded.key != one.key:
+                known.forwarded[one.key] = one.forwarded
+            if one.refusal:
+                known.refusals[one.key] = one.refusal
+        listed = tuple([known.listed[part.key] for part in document.parts])
         seq = record(self._difference(listed))
         # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
         for speaker, digests in said.items():
             self._judged[connection, speaker].update(digests)
         self._requests.append(RecordedRequest(seq, listed))
-        places = places_in((seen.listed[1], value) for _, seen, value in taken)
+        places = places_in([(one.listed[1], one.value) for one in stored])
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds, places)
-        forwarded = document.with_parts(
-            [seen.forwarded or part for part, seen in zip(document.parts, parts, strict=True)]
-        )
-        return Admitted(forwarded, seq, next((seen.refusal for seen in parts if seen.refusal), ""))
+        refusal = ""
+        if known.refusals:
+            refusal = next((known.refusals[part.key] for part in document.parts if part.key in known.refusals), "")
+        if known.forwarded:
+            document = document.with_parts([known.forwarded.get(part.key, part) for part in document.parts])
+        return Admitted(document, seq, refusal)
 
     def _subjects(self, new: list[NewPart], connection: str, said: _Digests) -> list[_Subject]:
         """The operations and results that the texts never judged before make up, with the kinds masked in their parts.
@@ -261,8 +278,7 @@ class Intake:
         ]
         return alone or texts
 
-    def _seen(self, codec: Codec, new: NewPart, connection: str) -> tuple[Seen, Json]:
-        """What is remembered of a new part, and its value as it is recorded."""
+    def _store(self, codec: Codec, new: NewPart, connection: str) -> Stored:
         value, refusal = (new.masked, "") if not self._refused else self._without_refused(codec, new, connection)
         kinds = {_kind(saying.kind) for saying in new.sayings}
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
@@ -271,7 +287,7 @@ class Intake:
         recorded = part if value is new.original else Part.of(part.label, dump(value), item=part.item)
         forwarded = recorded if restored is value else Part.of(part.label, dump(restored), item=part.item)
         listed = part.label, self._recorder.store(recorded.raw, recorded.digest)
-        return Seen(None if forwarded is part else forwarded, listed, refusal), value
+        return Stored(part.key, value, listed, forwarded, refusal)
 
     def _without_refused(self, codec: Codec, new: NewPart, connection: str) -> tuple[Json, str]:
         """The value of a new part without the results that were refused, and why the whole request is refused."""
@@ -321,12 +337,10 @@ class Intake:
 
 def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ...]) -> int:
     """How many parts both begin with."""
-    common = 0
-    for one, other in zip(mine, theirs, strict=False):
-        if one != other:
-            break
-        common += 1
-    return common
+    length = min(len(mine), len(theirs))
+    if mine[:length] == theirs[:length]:
+        return length
+    return next(place for place in range(length) if mine[place] != theirs[place])
 
 
 _OPERATIONS = {
