@@ -6,7 +6,8 @@ import asyncio
 import zlib
 
 import aiohttp
-from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
 
 SLOWEST_PAUSE = 60.0
 """Seconds that an agent may let pass within a body."""
@@ -24,7 +25,7 @@ class BodyError(Exception):
         self.status = status
 
 
-async def read_body(request: web.BaseRequest, most: int) -> bytes:
+async def read_body(request: BaseRequest, most: int) -> bytes:
     """The body, decompressed (gzip, deflate or zstd), of at most ``most`` bytes.
 
     Raises :class:`BodyError` for a body that is too large, too slow, or not compressed as it says.
@@ -54,7 +55,7 @@ async def _received(content: aiohttp.StreamReader, most: int) -> bytes:
                 patience.reschedule(asyncio.get_running_loop().time() + SLOWEST_PAUSE)
     except TimeoutError:
         raise BodyError(408, "the body came too slowly") from None
-    except web.RequestPayloadError:
+    except RequestPayloadError:
         raise BodyError(400, "the body is not framed as HTTP wants it") from None
     return b"".join(chunks)
 

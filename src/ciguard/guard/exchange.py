@@ -19,7 +19,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from ciguard.codecs.answer import Tally, TextItem, masked_value
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
@@ -79,7 +80,7 @@ class Guarding:
 class Exchange:
     """One call over ``route``."""
 
-    def __init__(self, guarding: Guarding, route: Route, request: web.BaseRequest) -> None:
+    def __init__(self, guarding: Guarding, route: Route, request: BaseRequest) -> None:
         self._guarding = guarding
         self._route = route
         self._request = request
@@ -91,7 +92,7 @@ class Exchange:
         self._streams = False
         self._waiting_since = 0.0
         self._stream: AnswerStream | None = None
-        self._response: web.StreamResponse | None = None
+        self._response: StreamResponse | None = None
 
     @property
     def begun(self) -> bool:
@@ -103,23 +104,23 @@ class Exchange:
         """Whether the log has a request event for the call."""
         return self._seq >= 0
 
-    async def run(self) -> web.StreamResponse:
+    async def run(self) -> StreamResponse:
         """Answer the call. Raises :class:`TurnedAway` while nothing has been sent yet."""
         match self._route.endpoint.purpose:
             case Purpose.PING:
-                return web.Response(status=200)
+                return Response(status=200)
             case Purpose.LIST:
                 return await self._list()
             case Purpose.GENERATE | Purpose.MEASURE:
                 return await self._generate()
 
-    async def _list(self) -> web.StreamResponse:
+    async def _list(self) -> StreamResponse:
         self._refuse_used_up()
         self._connection.requests += 1
         self._seq = self._record_request(self._route.model, {"base": None, "keep": 0, "add": []}, stream=False)
         return await self._answered(None)
 
-    async def _generate(self) -> web.StreamResponse:
+    async def _generate(self) -> StreamResponse:
         self._refuse_used_up()
         document = await self._document()
         try:
@@ -162,7 +163,7 @@ class Exchange:
             parts=parts,
         )
 
-    async def _answered(self, document: Document | None) -> web.StreamResponse:
+    async def _answered(self, document: Document | None) -> StreamResponse:
         """Forward the recorded call and bring back its answer, which is recorded too."""
         reason = "the exchange was cut off"
         status = 0
@@ -188,10 +189,10 @@ class Exchange:
             self._finish(status, complete=not reason, reason=reason)
         return response
 
-    async def _begin(self, headers: list[tuple[str, str]]) -> web.StreamResponse:
+    async def _begin(self, headers: list[tuple[str, str]]) -> StreamResponse:
         """The response, once the agent has its head; ``headers`` come too late when it has been sent before."""
         if self._response is None:
-            self._response = web.StreamResponse(status=200, headers=headers)
+            self._response = StreamResponse(status=200, headers=headers)
             await self._response.prepare(self._request)
         return self._response
 
@@ -215,7 +216,7 @@ class Exchange:
             self._stream = self._route.codec.stream(self._masker, release)
         return self._stream
 
-    async def broken_off(self, message: str) -> web.StreamResponse | None:
+    async def broken_off(self, message: str) -> StreamResponse | None:
         """End an answer that was begun with an error in it; None when its form has no place for one."""
         if self._response is None or not self._streams:
             return None
@@ -253,7 +254,7 @@ class Exchange:
         except UpstreamError as error:
             raise TurnedAway(error.status, f"ciguard: {error}") from None
 
-    async def _whole(self, answer: UpstreamAnswer, document: Document | None) -> web.StreamResponse:
+    async def _whole(self, answer: UpstreamAnswer, document: Document | None) -> StreamResponse:
         """An answer that comes at once: judged when it is a success of an endpoint that generates."""
         message, raw = await self._message(answer)
         succeeded = 200 <= answer.status < 300
@@ -261,7 +262,7 @@ class Exchange:
             masked, kinds = masked_value(message, self._masker)
             body = dump(masked) if kinds else raw
             self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
-            return web.Response(status=answer.status, headers=answer.headers, body=body)
+            return Response(status=answer.status, headers=answer.headers, body=body)
         settling = self._settling()
         came = dump(message)
         async with Holding(partial(self._document_alive, answer.headers), self._guarding.sign_of_life) as holding:
@@ -282,7 +283,7 @@ class Exchange:
         # What nothing was changed in goes on byte for byte.
         raw = raw if goes == came else goes
         if self._response is None:
-            return web.Response(status=answer.status, headers=answer.headers, body=raw)
+            return Response(status=answer.status, headers=answer.headers, body=raw)
         await self._response.write(raw)
         await self._response.write_eof()
         return self._response
@@ -321,7 +322,7 @@ class Exchange:
         self._count(tally)
         return tally
 
-    async def _streamed(self, answer: UpstreamAnswer, document: Document) -> tuple[web.StreamResponse, str]:
+    async def _streamed(self, answer: UpstreamAnswer, document: Document) -> tuple[StreamResponse, str]:
         """A streamed answer; returns the response, and why it is not complete if it is not."""
         response = await self._begin(answer.headers)
         stream, settling = self._answer_stream(), self._settling()
@@ -404,7 +405,7 @@ class Exchange:
         )
 
 
-def _send(data: bytes, response: web.StreamResponse, spool: Spool) -> Awaitable[None]:
+def _send(data: bytes, response: StreamResponse, spool: Spool) -> Awaitable[None]:
     """Write to the spool, then to the agent: what it sees is on disk."""
     spool.append(data)
     return response.write(data)

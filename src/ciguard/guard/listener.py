@@ -10,7 +10,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
 
 _silent = logging.getLogger(__name__)
 _silent.addHandler(logging.NullHandler())
@@ -20,18 +23,18 @@ LINGERING = 1.0
 """Seconds in which the rest of a refused body is read, so that its sender gets to the answer."""
 
 
-class Listener(web.Server):
+class Listener(Server):
     """Serves calls by ``handle``; ``refuse`` makes the answer, with the status it is given, to what is not HTTP."""
 
     def __init__(
         self,
-        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        refuse: Callable[[int], web.Response],
+        handle: Callable[[BaseRequest], Awaitable[StreamResponse]],
+        refuse: Callable[[int], Response],
     ) -> None:
         super().__init__(handle, handler_cancellation=True)
         self._refuse = refuse
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> RequestHandler:
         """See :class:`aiohttp.web.Server`."""
         return _Connection(
             self,
@@ -44,20 +47,20 @@ class Listener(web.Server):
         )
 
 
-class _Connection(web.RequestHandler):
+class _Connection(RequestHandler):
     __slots__ = ("_refuse",)
 
-    def __init__(self, listener: Listener, refuse: Callable[[int], web.Response], **options: Any) -> None:
+    def __init__(self, listener: Listener, refuse: Callable[[int], Response], **options: Any) -> None:
         super().__init__(listener, **options)
         self._refuse = refuse
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         """See :class:`aiohttp.web.RequestHandler`."""
         response = self._refuse(status)
         response.force_close()

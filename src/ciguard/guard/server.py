@@ -9,7 +9,8 @@ from functools import lru_cache, partial
 from typing import Self
 from urllib.parse import unquote_plus
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from ciguard.codecs.codec import Codec
 from ciguard.codecs.document import dump
@@ -70,7 +71,7 @@ class GuardServer:
         """The base URL of a connection, without a trailing slash."""
         return f"http://{ADDRESS}:{self.port}/{connection}"
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
         route = self._route(request.method, request.raw_path)
         call = Exchange(self._guarding, route, request) if isinstance(route, Route) else route
         try:
@@ -84,9 +85,7 @@ class GuardServer:
             self._guarding.on_failure(unexpected(error))
             return _broken(request, route, call, "ciguard: the guard failed on this call")
 
-    async def _answer(
-        self, request: web.BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute
-    ) -> web.StreamResponse:
+    async def _answer(self, request: BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute) -> StreamResponse:
         if not carries_token(request.headers, self._token):
             return self._turn_away(request, route, 401, "the session's token is missing or wrong")
         if isinstance(call, NoRoute):
@@ -104,7 +103,7 @@ class GuardServer:
                 return ended or _broken(request, route, call, str(turned_away))
             return _error(route.codec, turned_away.status, str(turned_away))
 
-    def _not_http(self, status: int) -> web.Response:
+    def _not_http(self, status: int) -> Response:
         """The answer to what cannot be read as a call."""
         message = "this is not a sound HTTP request"
         try:
@@ -113,20 +112,20 @@ class GuardServer:
             self._guarding.on_failure(failure)
         return _error(None, status, f"ciguard: {message}")
 
-    def _turn_away(self, request: web.BaseRequest, route: Route | NoRoute, status: int, message: str) -> web.Response:
+    def _turn_away(self, request: BaseRequest, route: Route | NoRoute, status: int, message: str) -> Response:
         connection = route.connection.name if route.connection else ""
         self._refused.record(status, message, connection=connection, method=request.method, path=request.raw_path)
         return _error(route.codec, status, f"ciguard: {message}")
 
 
-def _broken(request: web.BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> web.Response:
+def _broken(request: BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> Response:
     """The answer to a call that cannot be answered properly; one that was begun is cut off."""
     if isinstance(call, Exchange) and call.begun and request.transport is not None:
         request.transport.abort()
     return _error(route.codec, 500, message)
 
 
-def _error(codec: Codec | None, status: int, message: str) -> web.Response:
+def _error(codec: Codec | None, status: int, message: str) -> Response:
     body = codec.error(status, message) if codec else dump({"error": {"message": message}})
     again = status in (408, 429) or status >= 502
-    return web.Response(status=status, body=body, content_type="application/json", headers=None if again else NOT_AGAIN)
+    return Response(status=status, body=body, content_type="application/json", headers=None if again else NOT_AGAIN)

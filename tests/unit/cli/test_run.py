@@ -43,7 +43,7 @@ def test_help_has_an_example_and_the_codes(capsys: pytest.CaptureFixture[str]) -
 
 
 UNUSED = {
-    "aiohttp.test_utils",
+    "aiohttp.web",
     "ciguard.codecs.gemini",
     "ciguard.codecs.openai_chat",
     "ciguard.codecs.openai_responses",
