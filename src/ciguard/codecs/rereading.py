@@ -2,8 +2,10 @@
 
 An agent resends its whole conversation with every request and adds to its end. What a body has in common with an
 earlier one, from the first byte on, is JSON that was read already: the items of the conversation that end within it are
-taken over as they are, and only what follows is read, as if those items had never been there. The outcome is that of
-:func:`ciguard.codecs.document.split`: the same parts, byte for byte, and the same bodies refused.
+taken over as they are, and only what follows is read, as if those items had never been there. What stands around the
+conversation, such as the definitions of tools, is mostly that of an earlier body too: then only the conversation is
+read. The outcome is that of :func:`ciguard.codecs.document.split`: the same parts, byte for byte, and the same bodies
+refused.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
-from ciguard.codecs.document import BEFORE_VALUE, Document, Part, refuse_many, split
+from ciguard.codecs.document import BEFORE_VALUE, Document, Part, dump, refuse_many, split
 
 KEPT = 4
 """Earlier bodies that a new one is compared with, one for each conversation: an agent may lead several at a time."""
 
 LONGEST_KEPT = 8 * 1024 * 1024
 """Bytes of a body that is kept."""
+
+LONGEST_FRAME = 1024 * 1024
+"""Bytes around a conversation that are kept."""
 
 _BETWEEN = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*(?=[^ \t\n\r\],])")
 _SPACE = re.compile(rb"[ \t\n\r,]*")
@@ -37,20 +42,39 @@ class _Read:
     before: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """What stands around the items of a list: the bytes up to the first one and from the last one on, and the parts.
+
+    Whatever is read as the items of a list alone is read alike between them: a parser has come to the same place.
+    """
+
+    head: bytes
+    tail: bytes
+    before: tuple[Part, ...]
+    after: tuple[Part, ...]
+
+    def holds(self, raw: bytes) -> bool:
+        """Whether ``raw`` begins and ends with it."""
+        return raw.startswith(self.head) and raw.endswith(self.tail) and len(raw) > len(self.head) + len(self.tail)
+
+
 class Rereader:
     """Reads the bodies of one connection; ``listed`` is the key of the conversation."""
 
     def __init__(self, listed: str) -> None:
         self._listed = listed
         self._kept: deque[_Read] = deque(maxlen=KEPT)
+        self._frames: deque[_Frame] = deque(maxlen=KEPT)
+        self._alone = b"{" + dump(listed) + b":["
 
     def split(self, raw: bytes) -> Document:
         """See :func:`ciguard.codecs.document.split`."""
         earlier, items = self._most_in_common(raw)
         resumed = None if earlier is None else self._resumed(raw, earlier, items)
         if resumed is None:
-            document = split(raw, self._listed)
-            read = _read(raw, document.parts)
+            document, begin = self._split(raw)
+            read = _read(raw, document.parts, begin)
         else:
             document, read = resumed
         if read is not None and len(raw) <= LONGEST_KEPT:
@@ -58,6 +82,32 @@ class Rereader:
                 self._kept.remove(earlier)  # the same conversation, which goes on
             self._kept.appendleft(read)
         return document
+
+    def _split(self, raw: bytes) -> tuple[Document, int | None]:
+        """``raw`` read, and where its list begins if it has items and that can be told."""
+        for frame in self._frames:
+            if frame.holds(raw) and (document := self._within(raw, frame)) is not None:
+                return document, len(frame.head)
+        document = split(raw, self._listed)
+        items = [place for place, part in enumerate(document.parts) if part.item]
+        if not items:
+            return document, None
+        before, after = document.parts[: items[0]], document.parts[items[-1] + 1 :]
+        begin = _list_begin(raw, before)
+        if begin is not None:
+            *_, end = _ends(raw, begin, [document.parts[place].raw for place in items])
+            if begin + len(raw) - end <= LONGEST_FRAME:
+                self._frames.appendleft(_Frame(raw[:begin], raw[end:], before, after))
+        return document, begin
+
+    def _within(self, raw: bytes, frame: _Frame) -> Document | None:
+        """``raw``, which ``frame`` holds, with only what is within read; None when that is not the items of a list."""
+        within = split(self._alone + raw[len(frame.head) : len(raw) - len(frame.tail)] + b"]}", self._listed)
+        if not all(part.item for part in within.parts):
+            return None
+        parts = (*frame.before, *within.parts, *frame.after)
+        refuse_many(len(parts) + 1)  # the list itself is one of the fields
+        return Document(raw, parts, {place + len(frame.before): value for place, value in within.values.items()})
 
     def _most_in_common(self, raw: bytes) -> tuple[_Read | None, int]:
         """The earlier body of which most items can be taken over into ``raw``, if any can, and how many."""
@@ -75,7 +125,7 @@ class Rereader:
         between = _BETWEEN.match(raw, best.ends[most - 1])
         if between is None:
             return None
-        rest = split(raw[: best.begin] + raw[between.end() :], self._listed)
+        rest, _ = self._split(raw[: best.begin] + raw[between.end() :])
         new = rest.parts[best.before :]
         parts = (*best.parts[: best.before + most], *new)
         refuse_many(len(parts) + 1)  # the list itself is one of the fields
@@ -85,14 +135,13 @@ class Rereader:
         return Document(raw, parts, values), read
 
 
-def _read(raw: bytes, parts: tuple[Part, ...]) -> _Read | None:
+def _read(raw: bytes, parts: tuple[Part, ...], begin: int | None) -> _Read | None:
     """Where the items of a body with these ``parts`` are; None when it has so few that none can be taken over."""
     items = [part.raw for part in parts if part.item]
-    if len(items) < 2:
+    if len(items) < 2 or begin is None:
         return None
     before = next(place for place, part in enumerate(parts) if part.item)
-    begin = _list_begin(raw, parts[:before])
-    return None if begin is None else _Read(raw, parts, begin, tuple(_ends(raw, begin, items)), before)
+    return _Read(raw, parts, begin, tuple(_ends(raw, begin, items)), before)
 
 
 def _list_begin(raw: bytes, before: tuple[Part, ...]) -> int | None:

@@ -121,6 +121,25 @@ FIRST = b'{"model":"m","messages":[1,{"a":1},"x"],"y":2}'
         b'{"model":"m","messages":[]}',
         b'{"model":"m","messages":1}',
         b'{"messages":[1,{"a":1},"x"],"y":2}',
+        b'{"model":"m","messages":[],"y":2}',
+        b'{"model":"m","messages":[ ],"y":2}',
+        b'{"model":"m","messages":[],"y":2}'[:-1],
+        b'{"model":"m","messages":[3],"z":[4],"y":2}',
+        b'{"model":"m","messages":[3],"z":[],"y":2}',
+        b'{"model":"m","messages":[3],"messages":[4],"y":2}',
+        b'{"model":"m","messages":[3],"model":[4],"y":2}',
+        b'{"model":"m","messages":[3],"y":[4],"y":2}',
+        b'{"model":"m","messages":[3,],"y":2}',
+        b'{"model":"m","messages":[,3],"y":2}',
+        b'{"model":"m","messages":["],"y":2}',
+        b'{"model":"m","messages":["\\"],"y":2}',
+        b'{"model":"m","messages":["\\\\"],"y":2}',
+        b'{"model":"m","messages":[{"a":[3],"y":2}',
+        b'{"model":"m","messages":[[3],"y":2}',
+        b'{"model":"m","messages":[3]],"y":2}',
+        b'{"model":"m","messages":["\xff"],"y":2}',
+        b'{"model":"m","messages":["\\ud83d"],"y":2}',
+        b'{"model":"m","messages":[{"a":1,"a":2}],"y":2}',
     ],
 )
 def test_what_is_easily_misread(raw: bytes) -> None:
@@ -147,6 +166,32 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert document == split(raw, "messages")
         assert turn < 2 or document.parts[1] is rereader.split(raw).parts[1]
     assert max(read) < 8000
+
+
+def test_only_the_conversation_is_read_where_what_is_around_it_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counting(raw: bytes, listed: str) -> Document:
+        read.append(len(raw))
+        return split(raw, listed)
+
+    monkeypatch.setattr(rereading, "split", counting)
+    rereader = Rereader("messages")
+    for text in ("first", "second", "third"):
+        asked = {"model": "m", "messages": [{"role": "user", "content": text}], "tools": ["x" * 1000]}
+        alike(rereader, json.dumps(asked).encode())
+    assert [size < 100 for size in read] == [False, True, True]
+
+
+def test_only_so_much_around_a_conversation_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rereader = Rereader("messages")
+    for number in range(2 * rereading.KEPT):
+        alike(rereader, b'{"model":%d,"messages":[1]}' % number)
+    assert len(rereader._frames) == rereading.KEPT
+    monkeypatch.setattr(rereading, "LONGEST_FRAME", 20)
+    rereader = Rereader("messages")
+    alike(rereader, b'{"model":"m","messages":[1]}')
+    assert not rereader._frames
 
 
 def test_a_long_conversation_does_not_make_others_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
