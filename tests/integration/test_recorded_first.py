@@ -12,8 +12,8 @@ import pytest
 
 from ciguard.operation import Json
 from ciguard.session.reading import open_session
-from ciguard.testing.model import Call, Conversation, Script, Text
-from tests.integration.guarded import MESSAGES, Guarded, fine, guarded, message
+from ciguard.testing.model import Call, Conversation, Paused, Script, Text
+from tests.integration.guarded import MESSAGES, Guarded, every, fine, guarded, message
 
 
 class Leaving:
@@ -62,9 +62,6 @@ def words(conversation: Conversation) -> list[Text]:
         (fine, message(), "All is fine here", {"type": "response", "complete": True}),
         (calls, message(), "make everything", {"type": "response", "complete": True}),
         (calls, message(stream=True), "make everything", {"type": "operation", "operation": "tool_call"}),
-        (words, message(stream=True), "first", {}),
-        (words, message(stream=True), "second", {}),
-        (words, message(stream=True), "third", {}),
     ],
 )
 async def test_content_is_recorded_before_it_leaves(
@@ -78,6 +75,19 @@ async def test_content_is_recorded_before_it_leaves(
     for event, said in left:
         assert sent in said
         assert last.items() <= event.items()
+
+
+async def test_the_words_of_a_stream_are_recorded_before_they_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = every(*(Paused(place, 0.02) for place in range(400, 1400, 100)))
+    async with guarded(tmp_path, script=words, rules="", faults=pauses) as guard:
+        leaving = Leaving(guard, monkeypatch)
+        await guard.call(MESSAGES, message(stream=True))
+    for word in ("first", "second", "third"):
+        left = [said for data, _, said in leaving.seen if word.encode() in data]
+        assert left
+        assert all(word in said for said in left)
 
 
 @pytest.mark.parametrize(
