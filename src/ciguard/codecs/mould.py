@@ -11,7 +11,7 @@ need not be read: what else is in it was looked at before.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,29 +23,31 @@ from ciguard.operation import Json
 
 Path = tuple[str | int, ...]
 
+_Reading = Callable[[bytes], str | None]
+
 LONGEST = 16 * 1024
 """Bytes of an event for which a mould is made."""
 
+MOST_DIGITS = 15
+"""Digits of integers that every reader of JSON takes exactly."""
+
 _CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+'
-_STRING = re.compile(_CHARACTERS)
 """What can stand between the quotes of a JSON string (RFC 8259, section 7)."""
 
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,14}")
-"""Integers that every reader of JSON takes exactly."""
-
+_STRING = re.compile(_CHARACTERS)
 _TOKEN = re.compile(b'"' + _CHARACTERS + rb'"|[0-9]+|[^"0-9]+|"')
 
 
 @dataclass(frozen=True, slots=True)
 class Mould:
-    """``before`` is what events begin with; to each hole belong its form and what follows it.
+    """``before`` is what events begin with; to each hole belong what reads its content and what follows it.
 
     ``text`` and ``paddings`` are the places of the holes that hold strings: the text, which ``path`` leads to in an
     event's data, and those that only their own masking concerns.
     """
 
     before: bytes
-    holes: tuple[tuple[re.Pattern[bytes], bytes], ...]
+    holes: tuple[tuple[_Reading, bytes], ...]
     text: int
     paddings: tuple[int, ...]
     path: Path
@@ -56,19 +58,15 @@ class Mould:
             return None
         start = len(self.before)
         found = []
-        for form, after in self.holes:
+        for read, after in self.holes:
             end = raw.find(after, start)
-            if end < 0 or not form.fullmatch(raw, start, end):
+            if end < 0 or (content := read(raw[start:end])) is None:
                 return None
-            found.append(raw[start:end])
+            found.append(content)
             start = end + len(after)
         if start != len(raw):
             return None
-        try:
-            paddings = [_string(found[place]) for place in self.paddings] if self.paddings else []
-            return _string(found[self.text]), paddings
-        except (UnicodeDecodeError, WireError):
-            return None
+        return found[self.text], [found[place] for place in self.paddings] if self.paddings else []
 
     def event_of(self, raw: bytes) -> tuple[HeldEvent, dict[str, Json]]:
         """The event ``raw``, which is of this mould, and the object in it that has the text."""
@@ -90,16 +88,16 @@ def mould_of(event: HeldEvent, text: Path, raw: bytes, varying: Collection[str])
     pieces, others = _TOKEN.findall(event.raw), _TOKEN.findall(raw)
     if len(pieces) != len(others):
         return None
-    fixed, forms, probes = [b""], list[re.Pattern[bytes]](), list[str | int]()
+    fixed, readings, probes = [b""], list[_Reading](), list[str | int]()
     for piece, other in zip(pieces, others, strict=True):
         if piece == other:
             fixed[-1] += piece
         elif piece.isdigit():
-            forms.append(_NUMBER)
+            readings.append(_number)
             probes.append(90170 + len(probes))
             fixed.append(b"")
         elif len(piece) > 1 and piece.startswith(b'"'):
-            forms.append(_STRING)
+            readings.append(_string)
             probes.append(f"another text 9d1f0c7e {len(probes)}")
             fixed[-1] += b'"'
             fixed.append(b'"')
@@ -109,8 +107,8 @@ def mould_of(event: HeldEvent, text: Path, raw: bytes, varying: Collection[str])
     paths = _paths(probes, event, probed)
     if text not in paths or any(path[0] not in varying for path in paths if path != text):
         return None
-    paddings = (place for place, form in enumerate(forms) if form is _STRING and paths[place] != text)
-    mould = Mould(fixed[0], tuple(zip(forms, fixed[1:], strict=True)), paths.index(text), tuple(paddings), text)
+    paddings = (place for place, read in enumerate(readings) if read is _string and paths[place] != text)
+    mould = Mould(fixed[0], tuple(zip(readings, fixed[1:], strict=True)), paths.index(text), tuple(paddings), text)
     return mould if mould.strings(event.raw) and mould.strings(raw) else None
 
 
@@ -148,5 +146,20 @@ def _read(raw: bytes) -> HeldEvent:
     return HeldEvent(raw, read.name, data)
 
 
-def _string(raw: bytes) -> str:
-    return str(parse(b'"' + raw + b'"')) if b"\\" in raw else raw.decode("utf-8")
+def _string(raw: bytes) -> str | None:
+    """The JSON string that ``raw`` is between its quotes; None if it is none."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    # What is printable has no control characters.
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return str(parse(b'"' + raw + b'"')) if _STRING.fullmatch(raw) else None
+
+
+def _number(raw: bytes) -> str | None:
+    """The digits of an integer; None if ``raw`` is none, or too long."""
+    if not raw.isdigit() or len(raw) > MOST_DIGITS or (raw.startswith(b"0") and raw != b"0"):
+        return None
+    return raw.decode()

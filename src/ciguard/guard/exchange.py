@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,7 @@ from ciguard.codecs.error import WireError
 from ciguard.errors import CiguardError
 from ciguard.guard.body import BodyError, read_body
 from ciguard.guard.connection import Route
+from ciguard.guard.delivery import Delivery
 from ciguard.guard.holding import SIGN_OF_LIFE, Holding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge
@@ -41,7 +42,7 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, ResultKind, strings
 from ciguard.policy.evaluation import model_allowed
 from ciguard.session.event import EventType
-from ciguard.session.recorder import Recorder, Spool
+from ciguard.session.recorder import Recorder
 
 NOT_AGAIN = {"x-should-retry": "false"}
 """Tells the official SDKs that the same call would get the same answer."""
@@ -327,14 +328,15 @@ class Exchange:
         response = await self._begin(answer.headers)
         stream, settling = self._answer_stream(), self._settling()
         spool = self._recorder.spool()
+        delivery = Delivery(self._request, response, spool)
         reason = ""
 
         async def alive() -> None:
-            await _send(stream.take() + stream.sign_of_life(), response, spool)
+            await delivery.send(stream.take() + stream.sign_of_life())
 
         try:
             async with Holding(alive, self._guarding.sign_of_life) as holding:
-                passing = Passing(stream, settling, holding, partial(_send, response=response, spool=spool))
+                passing = Passing(stream, settling, holding, delivery)
                 await self._pass_on(answer, passing)
                 while stream.stranded and self._may_continue():
                     document = self._continuation(document, stream.message(), stream.tally)
@@ -348,7 +350,7 @@ class Exchange:
                         again.close()
                 stream.close()
                 if rest := stream.take():
-                    await _send(rest, response, spool)
+                    await delivery.send(rest)
                 if not stream.ended:
                     reason = "the upstream ended its stream too early"
         except (UpstreamError, WireError, TurnedAway) as error:
@@ -403,9 +405,3 @@ class Exchange:
             usage={"input_tokens": self._tally.input_tokens, "output_tokens": self._tally.output_tokens},
             reason=self._masker.mask(reason).text,
         )
-
-
-def _send(data: bytes, response: StreamResponse, spool: Spool) -> Awaitable[None]:
-    """Write to the spool, then to the agent: what it sees is on disk."""
-    spool.append(data)
-    return response.write(data)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from ciguard.codecs.answer import SETTLE_ALL
 from ciguard.codecs.codec import AnswerStream
+from ciguard.guard.delivery import Delivery
 from ciguard.guard.holding import Holding
 from ciguard.guard.settling import Settling
 from ciguard.guard.upstream_body import UpstreamBody
 
 
 class Passing:
-    """Passes answers through ``stream`` and on to ``send``, which takes what the agent gets next."""
+    """Passes answers through ``stream`` and on to the agent."""
 
-    def __init__(
-        self, stream: AnswerStream, settling: Settling, holding: Holding, send: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    def __init__(self, stream: AnswerStream, settling: Settling, holding: Holding, delivery: Delivery) -> None:
         self.stream = stream
         self._settling = settling
         self._holding = holding
-        self._send = send
+        self._delivery = delivery
 
     async def on(self, body: UpstreamBody) -> None:
         """Pass one answer of the upstream on, to the end of ``body``."""
@@ -52,5 +50,5 @@ class Passing:
 
     async def _deliver(self) -> None:
         if data := self.stream.take():
-            await self._send(data)
+            await self._delivery.send(data)
             self._holding.sent()

@@ -23,15 +23,13 @@ class Latch:
         """Refuse everything from now on because of ``cause``, unless there is a cause already."""
         self._cause = self._cause or cause
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
+        """Raise ``RecordingFailed`` if it is shut."""
         if self._cause:
             raise RecordingFailed(self._cause, _REMEDY)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
+    def fail(self, error: BaseException) -> None:
+        """``error`` came of what was tried: see the class."""
         if isinstance(error, RecordingFailed):
             self.shut(error.cause)
             return
@@ -39,3 +37,12 @@ class Latch:
         self._cause = f"the session cannot be recorded: {what or type(error).__name__}"
         if isinstance(error, OSError | ValueError):
             raise RecordingFailed(self._cause, _REMEDY) from error
+
+    def __enter__(self) -> None:
+        self.check()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.fail(error)

@@ -30,6 +30,10 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _APPEND = _NEW_FILE | os.O_APPEND
 
 
+HASHED_TOGETHER = 64 * 1024
+"""Bytes of a spool that are hashed at once: most spools go before they have as many, and need no digest."""
+
+
 class Spool:
     """What has been forwarded of one response that is still being streamed: a file below ``partial/``.
 
@@ -43,6 +47,7 @@ class Spool:
         self._name = name
         self._file = os.open(name, _APPEND, 0o600, dir_fd=folder)
         self._hash = hashlib.sha256()
+        self._unhashed = bytearray()
         unfinished.add(self)
 
     @property
@@ -53,13 +58,22 @@ class Spool:
     @property
     def digest(self) -> str:
         """The SHA-256 in hex of what was appended so far."""
+        self._hash.update(self._unhashed)
+        self._unhashed.clear()
         return self._hash.hexdigest()
 
     def append(self, chunk: bytes) -> None:
         """Write ``chunk``, masked, before it is forwarded. Raises ``RecordingFailed``."""
-        with self._latch:
+        self._latch.check()
+        try:
             write_all(self._file, chunk)
-            self._hash.update(chunk)
+            self._unhashed += chunk
+            if len(self._unhashed) > HASHED_TOGETHER:
+                self._hash.update(self._unhashed)
+                self._unhashed.clear()
+        except BaseException as error:
+            self._latch.fail(error)
+            raise
 
     def discard(self) -> None:
         """Remove the file, once everything in it has been recorded as results. Raises ``RecordingFailed``."""
