@@ -56,7 +56,7 @@ class _Frame:
 
     def holds(self, raw: bytes) -> bool:
         """Whether ``raw`` begins and ends with it."""
-        return raw.startswith(self.head) and raw.endswith(self.tail) and len(raw) > len(self.head) + len(self.tail)
+        return raw.startswith(self.head) and raw.endswith(self.tail)
 
 
 class Rereader:

@@ -23,6 +23,8 @@ def mask_by_rules(
     The same object when no rule found anything.
     """
     watched = [kind for kind in kinds if evaluator.masks(kind, connection)]
+    if not watched:
+        return value, ()
     found: list[str] = []
 
     def change(text: str) -> str:
@@ -38,4 +40,5 @@ def mask_by_rules(
             )
         return text
 
-    return (rewrite(value, change) if watched else value), tuple(found)
+    changed = rewrite(value, change)
+    return changed, tuple(found)

@@ -68,11 +68,13 @@ class Settling:
             item.allow()
 
     async def _settle_text(self, item: TextItem, holding: Holding) -> None:
-        judged = self._judge.decide(self._text(item.text, item.part))
+        subject = self._text(item.text, item.part)
+        judged = self._judge.decide(subject)
         judgement = await holding.run(self._judge.ask(judged)) if isinstance(judged, Held) else judged
-        text, rules = self._mask(item.text, ResultKind.RESPONSE_TEXT)
-        text = text if isinstance(text, str) else ""
-        self._judge.record_result(self._text(text, item.part), judgement, self._seq, (*item.kinds, *rules))
+        masked, rules = self._mask(item.text, ResultKind.RESPONSE_TEXT)
+        text = masked if isinstance(masked, str) else ""
+        shown = subject if text == item.text else self._text(text, item.part)
+        self._judge.record_result(shown, judgement, self._seq, (*item.kinds, *rules))
         if judgement.refusal:
             text = f"[ciguard] This text was withheld. {judgement.refusal}"
         if text != item.text:

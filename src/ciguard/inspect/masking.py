@@ -145,10 +145,11 @@ class Masker:
 
         That holds until the next message, or until there is more to look for; for long messages not at all.
         """
-        distinct = dict.fromkeys(texts)
+        distinct = set(texts)
         if sum(map(len, distinct)) > MOST_LOOKED_THROUGH:
             distinct.clear()
-        self._lately_clean = distinct.keys() - {text for text, _ in find_each(self._matchers, list(distinct))}
+        distinct.difference_update([text for text, _ in find_each(self._matchers, list(distinct))])
+        self._lately_clean = distinct
 
     def is_clean(self, text: str) -> bool:
         """Whether ``text`` was looked through lately, and there is nothing in it."""
