@@ -191,6 +191,8 @@ class Anthropic:
 
 
 def _saying(block: Json) -> Saying:
+    if isinstance(block, str):
+        return Saying(SayingKind.PROMPT, (block,) if block else ())
     if isinstance(block, dict) and is_result(block):
         return Saying(SayingKind.TOOL_RESULT, texts_in([block.get("content")]), text_of(block.get("tool_use_id")))
     return Saying(SayingKind.PROMPT, texts_in([block]))

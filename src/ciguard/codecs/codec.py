@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from ciguard.codecs.answer import CallItem, Item, Tally, TextItem
 from ciguard.codecs.document import Document
 from ciguard.inspect.masking import Masker
@@ -48,8 +50,7 @@ class SayingKind(StrEnum):
     REMOTE = "remote"
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(msgspec.Struct, frozen=True):
     """Texts of one request part by the same speaker; ``id`` names the tool call that a result belongs to."""
 
     kind: SayingKind
