@@ -20,6 +20,11 @@ def test_what_is_loaded_is_what_the_files_say() -> None:
     assert [tuple(one) for one in load_candidates()] == candidates_of(load_rules())
 
 
+def test_words_that_many_rules_share_are_kept_once() -> None:
+    stops = [rule.stops for rule in load_rules()]
+    assert len({id(one) for one in stops}) == len(set(stops)) < len(stops)
+
+
 def test_the_documentation_lists_every_format() -> None:
     """Failing? Run scripts/rule_files.py."""
     text = DOCS.read_text(encoding="utf-8")
