@@ -510,8 +510,7 @@ def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Ca
 
     import uvloop
 
-    # What was imported stays: collections need not look at it again and again.
-    gc.collect()
+    # What was imported stays: collections need not look at it again and again, nor now for the little that does not.
     gc.freeze()
     gc.enable()
     keep_freed_memory()
