@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
 from ciguard.session.recorder import Spool
@@ -15,7 +15,7 @@ class Delivery:
     there costs as much as knowing and masking an event. The response itself ends the body.
     """
 
-    def __init__(self, request: web.BaseRequest, response: StreamResponse, spool: Spool) -> None:
+    def __init__(self, request: BaseRequest, response: StreamResponse, spool: Spool) -> None:
         self._request = request
         self._spool = spool
         self._chunked = response.headers.get("Transfer-Encoding") == "chunked"
