@@ -51,8 +51,8 @@ class Known(msgspec.Struct, frozen=True):
     refusals: dict[PartKey, str] = {}
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """A new part whose body is stored: its value there, how the log lists it, what is forwarded for it, and why not."""
+class _Stored(msgspec.Struct, frozen=True):
+    """A new part whose body is stored: its value there, how the log lists it, what goes on for it, and its refusal."""
 
     key: PartKey
     value: Json
@@ -199,7 +199,7 @@ class Intake:
 
         ``said`` gathers the digests of these texts.
         """
-        operations: dict[OperationKind, tuple[list[Json], dict[PartKey, tuple[str, ...]]]] = {}
+        operations: dict[OperationKind | ResultKind, tuple[list[Json], dict[PartKey, tuple[str, ...]]]] = {}
         results: list[_Subject] = []
         for one in new:
             for saying in one.sayings:
@@ -210,7 +210,7 @@ class Intake:
                         body: dict[str, Json] = {"texts": texts, "id": saying.id}
                         results.append((Result(ResultKind.TOOL_RESULT, body, connection), one.kinds))
                 else:
-                    gathered, kinds = operations.setdefault(_OPERATIONS[saying.kind], ([], {}))
+                    gathered, kinds = operations.setdefault(_KINDS[saying.kind], ([], {}))
                     gathered += texts
                     kinds[one.part.key] = one.kinds
         subjects: list[_Subject] = [
@@ -261,7 +261,7 @@ class Intake:
         return await asyncio.gather(*(self._judge.ask(one) for one in held))
 
     def _guilty_first(self, subject: Operation | Result, judgement: Judgement, kinds: tuple[str, ...]) -> _Judged:
-        """A refused subject with what it is refused for as what people read of it first; that stays refused."""
+        """A refused subject, what it is refused for in front: people read that first. These texts stay refused."""
         guilty = self._guilty(subject)
         for text in guilty:
             self._refused[subject.connection, _digest(text)] = judgement.refusal
@@ -278,16 +278,16 @@ class Intake:
         ]
         return alone or texts
 
-    def _store(self, codec: Codec, new: NewPart, connection: str) -> Stored:
+    def _store(self, codec: Codec, new: NewPart, connection: str) -> _Stored:
         value, refusal = (new.masked, "") if not self._refused else self._without_refused(codec, new, connection)
-        kinds = {_kind(saying.kind) for saying in new.sayings}
+        kinds = {_KINDS[saying.kind] for saying in new.sayings}
         value, _ = mask_by_rules(value, kinds, connection, self._judge.evaluator, self._placeholders)
         restored = self.restored(value, connection)
         part = new.part
         recorded = part if value is new.original else Part.of(part.label, dump(value), item=part.item)
         forwarded = recorded if restored is value else Part.of(part.label, dump(restored), item=part.item)
         listed = part.label, self._recorder.store(recorded.raw, recorded.digest)
-        return Stored(part.key, value, listed, forwarded, refusal)
+        return _Stored(part.key, value, listed, forwarded, refusal)
 
     def _without_refused(self, codec: Codec, new: NewPart, connection: str) -> tuple[Json, str]:
         """The value of a new part without the results that were refused, and why the whole request is refused."""
@@ -343,17 +343,14 @@ def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ..
     return next(place for place in range(length) if mine[place] != theirs[place])
 
 
-_OPERATIONS = {
+_KINDS: dict[SayingKind, OperationKind | ResultKind] = {
     SayingKind.INSTRUCTIONS: OperationKind.INSTRUCTIONS,
     SayingKind.PROMPT: OperationKind.PROMPT,
     SayingKind.ASSISTANT: OperationKind.PROMPT,
     SayingKind.REMOTE: OperationKind.REMOTE,
+    SayingKind.TOOL_RESULT: ResultKind.TOOL_RESULT,
 }
-"""What the texts of each speaker are; those of the other one are results."""
-
-
-def _kind(speaker: SayingKind) -> OperationKind | ResultKind:
-    return _OPERATIONS.get(speaker, ResultKind.TOOL_RESULT)
+"""What the texts of each speaker make up."""
 
 
 def _digest(text: str) -> bytes:

@@ -15,7 +15,8 @@ class Matcher(Protocol):
     def hints(self, data: bytes) -> Sequence[Hint]:
         """What leads :meth:`find` to every secret in ``data``.
 
-        Whether there is a hint depends only on what stands before its end. One that leads nowhere does no harm.
+        Whether there is one for a secret depends only on what stands before the secret's end. One that leads nowhere
+        does no harm.
         """
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
