@@ -61,13 +61,6 @@ class _Stored(msgspec.Struct, frozen=True):
     refusal: str
 
 
-class RecordedRequest(msgspec.Struct, frozen=True):
-    """The parts of a request, as the log lists them."""
-
-    seq: int
-    parts: tuple[tuple[str, str], ...]
-
-
 class Admitted(msgspec.Struct, frozen=True):
     """A request that was taken in: what may be forwarded, its event's ``seq``, and why it is refused, if it is."""
 
@@ -78,6 +71,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 T = TypeVar("T")
 
+_Listed = tuple[tuple[str, str], ...]
 _Digests = defaultdict[SayingKind, set[bytes]]
 _Subject = tuple[Operation | Result, tuple[str, ...]]
 _Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
@@ -105,7 +99,8 @@ class Intake:
         self._refused: dict[tuple[str, bytes], str] = {}
         self._asking: dict[tuple[str, bytes], asyncio.Event] = {}
         self._signed: dict[str, dict[str, str]] = {}
-        self._requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
+        # Each with its seq, and its parts as the log lists them.
+        self._requests: deque[tuple[int, _Listed]] = deque(maxlen=REMEMBERED_REQUESTS)
 
     def heard(self, text: str, connection: str) -> None:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
@@ -183,7 +178,7 @@ class Intake:
         # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
         for speaker, digests in said.items():
             self._judged[connection, speaker].update(digests)
-        self._requests.append(RecordedRequest(seq, listed))
+        self._requests.append((seq, listed))
         places = places_in([(one.listed[1], one.value) for one in stored])
         for subject, judgement, kinds in judged:
             self._record(subject, judgement, seq, kinds, places)
@@ -322,20 +317,19 @@ class Intake:
         else:
             self._judge.record_result(Result(subject.kind, shown, subject.connection), judgement, seq, (*kinds, *rules))
 
-    def _difference(self, parts: tuple[tuple[str, str], ...]) -> dict[str, Json]:
+    def _difference(self, parts: _Listed) -> dict[str, Json]:
         """The parts as the log lists them: only what differs from the earlier request that has most in common."""
         base, keep = None, 0
-        for earlier in reversed(self._requests):
-            theirs = earlier.parts
+        for seq, theirs in reversed(self._requests):
             # What has no more in common than the best so far mostly differs in the next part already.
             if keep < len(theirs) and keep < len(parts) and theirs[keep] == parts[keep]:
                 common = _common(parts, theirs)
                 if common > keep:
-                    base, keep = earlier.seq, common
+                    base, keep = seq, common
         return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
 
 
-def _common(mine: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ...]) -> int:
+def _common(mine: _Listed, theirs: _Listed) -> int:
     """How many parts both begin with."""
     length = min(len(mine), len(theirs))
     if mine[:length] == theirs[:length]:
