@@ -106,8 +106,7 @@ class HoldingStream:
 
     def goes_on(self, chunk: bytes) -> bool:
         """See :meth:`ciguard.codecs.codec.AnswerStream.goes_on`."""
-        latest = self._latest
-        return latest is not None and latest.mould is not None and not self._parser.held and self._goes_on(chunk)
+        return not self._parser.held and self._goes_on(chunk)
 
     def take(self) -> bytes:
         """See :meth:`ciguard.codecs.codec.AnswerStream.take`."""

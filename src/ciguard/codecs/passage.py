@@ -116,7 +116,7 @@ class Passage:
 
     def is_plain_from(self, start: int) -> bool:
         """Whether all of it from ``start`` on is decided, and nothing of that is masked."""
-        return self.decided == self.length and (not self._edits or self._edits[-1].end <= start)
+        return (not self._edits or self._edits[-1].end <= start) and self.decided == self.length
 
     def edited(self, start: int, text: str) -> str:
         """``text``, which is what the passage has at ``start``, masked.

@@ -53,7 +53,7 @@ class HyperscanFinder:
     def hints(self, data: bytes) -> list[Hint]:
         """See :class:`Finder`."""
         found: list[Hint] = []
-        self._database.scan(data, match_event_handler=_matched, context=found)
+        self._database.scan(data, _matched, 0, found)
         return found
 
 
