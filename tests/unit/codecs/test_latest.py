@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -265,6 +266,82 @@ def test_numbers_are_put_right_again_once_one_was_given_away() -> None:
     for number in range(5, 8):
         list(_fed(stream, _event(_responses(number, "b "))))
         assert f'"sequence_number":{number + 1},'.encode() in stream.take().replace(b" ", b"")
+
+
+def _same(api: Api, events: list[Json], *asked_after: int) -> tuple[object, ...]:
+    """What becomes of ``events``, which is the same if every event is read; a sign of life is given after some."""
+    chunks = [_event(data) for data in events]
+    asked = dict.fromkeys(asked_after, "life")
+    by_latest, read = (_outcome(api, chunks, asked, TextRelease.AS_IT_COMES, ever=ever) for ever in (True, False))
+    assert by_latest == read
+    return read
+
+
+def test_a_number_that_happens_to_be_right_says_nothing_of_the_next() -> None:
+    numbers = [2, 3, 4, 6, 7, 9, 11]
+    taken, *_ = _same(RESPONSES, BEGINNINGS["responses"] + [_responses(number, "a ") for number in numbers], 4)
+    assert isinstance(taken, list)
+    assert [json.loads(one.split(b"data: ")[1])["sequence_number"] for one in taken[2:]] == [2, 3, 4, 6, 7, 8, 9]
+
+
+def test_an_error_has_the_number_after_the_last_event_that_passed() -> None:
+    *_, answers, _ = _same(RESPONSES, BEGINNINGS["responses"] + [_responses(number, "a ") for number in range(2, 6)])
+    assert isinstance(answers, list)
+    assert b'"sequence_number":7' in answers[-1]
+
+
+def _ending(say: Say, number: int, text: str, key: str) -> Json:
+    data: Any = say(number, text)
+    (data.get("choices") or data["candidates"])[0][key] = "stop"
+    event: Json = data
+    return event
+
+
+@pytest.mark.parametrize(
+    ("api", "say", "key"), [(CHAT, _chat, "finish_reason"), (GEMINI, _gemini, "finishReason")], ids=["chat", "gemini"]
+)
+def test_an_event_that_ends_its_text_does_not_go_on(api: Api, say: Say, key: str) -> None:
+    _same(api, [_ending(say, number, f"{number} ", key) for number in range(2, 6)])
+
+
+def test_a_part_that_is_more_than_its_text_stays_a_part_of_its_own() -> None:
+    events: list[Json] = []
+    for number in range(2, 6):
+        part: Json = {"text": f"{number} ", "thoughtSignature": "c2lnbmVk"}
+        events.append({"candidates": [{"content": {"role": "model", "parts": [part]}}], "responseId": "r1"})
+    *_, answers, _ = _same(GEMINI, events)
+    assert isinstance(answers, list)
+    assert answers[0].count("thoughtSignature") == 4
+
+
+def test_the_text_of_a_continuation_is_set_apart_where_it_begins() -> None:
+    call: Json = {"index": 0, "id": "t1", "type": "function", "function": {"name": "rm", "arguments": "{}"}}
+    refused: list[Json] = [
+        {"id": "c1", "choices": [{"index": 0, "delta": {"content": "a "}, "finish_reason": None}]},
+        {"id": "c1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]},
+        {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+        "[DONE]",
+    ]
+    further: list[Json] = [
+        {"id": "c1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        for text in ("", "b ", "c ", "d ")
+    ]
+    outcomes = []
+    for ever in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not ever:
+                patch.setattr(HoldingStream, "_goes_on", lambda *_: False)
+            stream = CHAT.codec.stream(masker(), TextRelease.AS_IT_COMES)
+            for data in refused:
+                for item in _fed(stream, b"data: [DONE]\n\n" if data == "[DONE]" else _event(data)):
+                    refuse_bad(item)
+            assert stream.stranded
+            stream.resume()
+            for data in further:
+                assert list(_fed(stream, _event(data))) == []
+            outcomes.append((stream.take(), stream.message()))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0].count(rb'"\n\n"') == 1
 
 
 @pytest.mark.parametrize("api", [ANTHROPIC, CHAT, GEMINI], ids=lambda api: api.name)

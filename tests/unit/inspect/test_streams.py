@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ciguard.inspect.finder import Hint
-from ciguard.inspect.masking import GROWTH, MOST_HELD, PROMPT
+from ciguard.inspect.masking import GROWTH, KEPT, MOST_HELD, PROMPT
 from ciguard.inspect.pattern import LONGEST
 from ciguard.inspect.rule_matcher import RuleMatcher
 from ciguard.inspect.secret_rule import SecretRule
@@ -138,6 +138,14 @@ def test_what_is_decided_leaves_with_the_piece_that_decides_it() -> None:
     (found,) = one.feed("\n")
     assert (found.start, found.end) == (14, 24)
     assert one.decided == 25
+
+
+def test_of_a_text_without_secrets_all_is_decided_at_once_and_little_is_kept() -> None:
+    one = stream([FIRST])
+    for number in range(1, 1000):
+        assert one.feed("word. ") == []
+        assert one.decided == 6 * number
+        assert len(one._data) <= KEPT + 6
 
 
 class _Counting:

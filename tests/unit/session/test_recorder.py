@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from ciguard.errors import RecordingFailed, UsageError
 from ciguard.operation import Json
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
-from ciguard.session.recorder import Recorder, Spool
+from ciguard.session.recorder import HASHED_TOGETHER, Recorder, Spool
 from tests.unit.session import sample
 
 
@@ -123,6 +124,20 @@ def test_a_response_left_open_is_kept_and_said(tmp_path: Path) -> None:
     manifest = sample.end(recorder)
     assert manifest["completeness"] == "unfinished responses"
     assert [path.read_bytes() for path in (tmp_path / "session" / "partial").iterdir()] == [b"half a"]
+
+
+@pytest.mark.parametrize("asked", [1, 3, 100])
+def test_the_digest_of_a_spool_is_that_of_its_file(tmp_path: Path, asked: int) -> None:
+    recorder = sample.start(tmp_path / "session")
+    spool = recorder.spool()
+    file = tmp_path / "session" / spool.path
+    for number in range(100):
+        spool.append(bytes([number]) * 1500)
+        assert len(spool._unhashed) <= HASHED_TOGETHER
+        if number % asked == 0:
+            assert spool.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert spool.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    recorder.close()
 
 
 def every_call(recorder: Recorder, spool: Spool) -> list[Callable[[], object]]:
