@@ -259,12 +259,12 @@ def test_numbers_are_put_right_again_once_one_was_given_away() -> None:
     """A sign of life takes a number; whatever comes then is numbered anew, and so no longer as it came."""
     stream = RESPONSES.codec.stream(masker(), TextRelease.AS_IT_COMES)
     events = [_event(data) for data in BEGINNINGS["responses"]]
-    for event in events + [_event(_responses(number, "a ")) for number in range(2, 5)]:
+    for event in events + [_event(_responses(number, f"{number} ")) for number in range(2, 5)]:
         list(_fed(stream, event))
     stream.take()
     assert b'"sequence_number":5' in stream.sign_of_life()
     for number in range(5, 8):
-        list(_fed(stream, _event(_responses(number, "b "))))
+        list(_fed(stream, _event(_responses(number, f"{number} "))))
         assert f'"sequence_number":{number + 1},'.encode() in stream.take().replace(b" ", b"")
 
 
@@ -279,13 +279,15 @@ def _same(api: Api, events: list[Json], *asked_after: int) -> tuple[object, ...]
 
 def test_a_number_that_happens_to_be_right_says_nothing_of_the_next() -> None:
     numbers = [2, 3, 4, 6, 7, 9, 11]
-    taken, *_ = _same(RESPONSES, BEGINNINGS["responses"] + [_responses(number, "a ") for number in numbers], 4)
+    taken, *_ = _same(RESPONSES, BEGINNINGS["responses"] + [_responses(number, f"{number} ") for number in numbers], 4)
     assert isinstance(taken, list)
     assert [json.loads(one.split(b"data: ")[1])["sequence_number"] for one in taken[2:]] == [2, 3, 4, 6, 7, 8, 9]
 
 
 def test_an_error_has_the_number_after_the_last_event_that_passed() -> None:
-    *_, answers, _ = _same(RESPONSES, BEGINNINGS["responses"] + [_responses(number, "a ") for number in range(2, 6)])
+    *_, answers, _ = _same(
+        RESPONSES, BEGINNINGS["responses"] + [_responses(number, f"{number} ") for number in range(2, 6)]
+    )
     assert isinstance(answers, list)
     assert b'"sequence_number":7' in answers[-1]
 
