@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.integration.asking import Site, git, site
+from tests.integration.asking import Running, Site, git, site
 
 APPROVED = "{via: environment, environment: agent-approved}"
 RUN = 4711
@@ -45,8 +48,7 @@ async def test_what_reviewers_let_in_passes_once(tmp_path: Path) -> None:
         assert "customer-4711" not in summary
         assert place.forge.thread == {}
         place.forge.review(RUN, "bob", "agent-approved")
-        approved, environ = ("--approved", awaiting), actions_token(place)
-        async with place.job(run=str(RUN), environment="agent-approved", environ=environ, options=approved) as session:
+        async with second_job(place, awaiting) as session:
             status, errors = await session.ended()
             assert status == 0, errors
             (verdict,) = session.events("verdict")
@@ -57,10 +59,37 @@ async def test_what_reviewers_let_in_passes_once(tmp_path: Path) -> None:
         assert place.heard == ["done\n"]
 
 
-async def second(place: Site, awaiting: str, **options: object) -> tuple[int, str, list[str]]:
-    """The second job: exit status, errors and outcomes."""
-    options = {"run": str(RUN), "environment": "agent-approved", "environ": actions_token(place), **options}
-    async with place.job(**options, options=("--approved", awaiting)) as session:  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class How:
+    """How the second job runs; with ``actions_token`` unless there is another ``environ``."""
+
+    run: int = RUN
+    attempt: int = 1
+    environment: str = "agent-approved"
+    environ: Mapping[str, str] | None = None
+    author: int = 1001
+
+
+LET_IN = How()
+
+
+@asynccontextmanager
+async def second_job(place: Site, awaiting: str, how: How = LET_IN) -> AsyncIterator[Running]:
+    """The job that is told what it was let in for."""
+    async with place.job(
+        run=str(how.run),
+        attempt=how.attempt,
+        environment=how.environment,
+        environ=actions_token(place) if how.environ is None else how.environ,
+        author=how.author,
+        options=("--approved", awaiting),
+    ) as session:
+        yield session
+
+
+async def second(place: Site, awaiting: str, how: How = LET_IN) -> tuple[int, str, list[str]]:
+    """Exit status, errors and outcomes of a second job that deploys nothing."""
+    async with second_job(place, awaiting, how) as session:
         status, errors = await session.ended()
         outcomes = [event["outcome"] for event in session.events("verdict")]
         assert not session.deployed
@@ -71,10 +100,10 @@ async def test_a_job_that_was_not_let_in_gets_nothing(tmp_path: Path) -> None:
     async with site(tmp_path, APPROVED) as place:
         awaiting = await first_job(place)
         place.forge.review(RUN, "bob", "agent-approved")
-        status, errors, _ = await second(place, awaiting, environment="")
+        status, errors, _ = await second(place, awaiting, How(environment=""))
         assert status == 77
         assert "its identity token is not for the environment agent-approved" in errors
-        status, errors, _ = await second(place, awaiting, environment="staging")
+        status, errors, _ = await second(place, awaiting, How(environment="staging"))
         assert status == 77
 
 
@@ -97,21 +126,16 @@ async def test_who_asks_for_the_change_does_not_count(tmp_path: Path, who: str) 
         bob = place.forge.user("bob").id
         match who:
             case "started":
-                options: dict[str, object] = {"environ": {"GITHUB_ACTOR_ID": str(bob), **actions_token(place)}}
+                how = How(environ={"GITHUB_ACTOR_ID": str(bob), **actions_token(place)})
             case "started again":
-                options = {"environ": {"GITHUB_TRIGGERING_ACTOR": "bob", **actions_token(place)}}
+                how = How(environ={"GITHUB_TRIGGERING_ACTOR": "bob", **actions_token(place)})
             case _:
-                options = {"author": bob}
-        status, errors, _ = await second(place, awaiting, **options)
+                how = How(author=bob)
+        status, errors, _ = await second(place, awaiting, how)
         assert status == 75
         assert "nobody who counts" in errors
         place.forge.review(RUN, "carol", "agent-approved")
-        async with place.job(
-            run=str(RUN),
-            environment="agent-approved",
-            options=("--approved", awaiting),
-            **{"environ": actions_token(place), **options},  # type: ignore[arg-type]
-        ) as session:
+        async with second_job(place, awaiting, how) as session:
             status, errors = await session.ended()
             assert status == 0, errors
             (verdict,) = session.events("verdict")
@@ -123,11 +147,7 @@ async def test_a_policy_can_let_them_count(tmp_path: Path) -> None:
     async with site(tmp_path, lenient) as place:
         awaiting = await first_job(place)
         place.forge.review(RUN, "bob", "agent-approved")
-        options = ("--approved", awaiting)
-        bob = place.forge.user("bob").id
-        async with place.job(
-            run=str(RUN), environment="agent-approved", environ=actions_token(place), options=options, author=bob
-        ) as session:
+        async with second_job(place, awaiting, How(author=place.forge.user("bob").id)) as session:
             status, errors = await session.ended()
             assert status == 0, errors
 
@@ -136,7 +156,7 @@ async def test_a_token_that_cannot_see_reviews_is_not_enough(tmp_path: Path) -> 
     async with site(tmp_path, APPROVED) as place:
         awaiting = await first_job(place)
         place.forge.review(RUN, "bob", "agent-approved")
-        status, errors, _ = await second(place, awaiting, environ={})
+        status, errors, _ = await second(place, awaiting, How(environ={}))
         assert status == 75
         assert "actions: read" in errors
 
@@ -145,14 +165,14 @@ async def test_a_token_that_cannot_see_reviews_is_not_enough(tmp_path: Path) -> 
 async def test_it_is_for_this_run_attempt_commit_policy_and_operation(tmp_path: Path, changed: str) -> None:
     async with site(tmp_path, APPROVED) as place:
         awaiting = await first_job(place)
-        options: dict[str, object] = {}
+        how = LET_IN
         match changed:
             case "run":
                 place.forge.start_run(4712, head=place.head)
                 place.forge.review(4712, "bob", "agent-approved")
-                options = {"run": "4712"}
+                how = How(run=4712)
             case "attempt":
-                options = {"attempt": 2}
+                how = How(attempt=2)
             case "digest":
                 awaiting = awaiting[:-1] + ("0" if awaiting[-1] != "0" else "1")
             case "policy":
@@ -163,7 +183,7 @@ async def test_it_is_for_this_run_attempt_commit_policy_and_operation(tmp_path: 
             case "head":
                 place.head = place.base
         place.forge.review(RUN, "bob", "agent-approved")
-        status, errors, outcomes = await second(place, awaiting, **options)
+        status, errors, outcomes = await second(place, awaiting, how)
         assert (status, outcomes) == (79, ["awaited"]), errors
 
 

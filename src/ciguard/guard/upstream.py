@@ -121,6 +121,7 @@ class Upstreams:
                     coming = UpstreamBody(content, protocol, encoding, SILENCE_TIMEOUT)
                     return head.code, head.headers, coming, connection
         except BaseException:
+            # Also when the call is cancelled because the agent has gone: half an exchange is left on the connection.
             connection.close()
             raise
 

@@ -149,14 +149,20 @@ def test_what_is_easily_misread(raw: bytes) -> None:
     alike(rereader, FIRST)
 
 
-def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes were read each time."""
+    sizes: list[int] = []
 
     def counting(raw: bytes, listed: str) -> Document:
-        read.append(len(raw))
+        sizes.append(len(raw))
         return split(raw, listed)
 
     monkeypatch.setattr(rereading, "split", counting)
+    return sizes
+
+
+def test_only_what_is_new_is_read(read: list[int]) -> None:
     rereader = Rereader("messages")
     messages: list[Any] = []
     for turn in range(50):
@@ -168,14 +174,7 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(read) < 8000
 
 
-def test_only_the_conversation_is_read_where_what_is_around_it_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-
-    def counting(raw: bytes, listed: str) -> Document:
-        read.append(len(raw))
-        return split(raw, listed)
-
-    monkeypatch.setattr(rereading, "split", counting)
+def test_only_the_conversation_is_read_where_what_is_around_it_was_before(read: list[int]) -> None:
     rereader = Rereader("messages")
     for text in ("first", "second", "third"):
         asked = {"model": "m", "messages": [{"role": "user", "content": text}], "tools": ["x" * 1000]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
 from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
-from ciguard.session.recorder import Recorder
 from tests.unit.session import sample
 
 POLICY = """\
@@ -40,18 +38,8 @@ async def alive() -> None:
 @pytest.mark.parametrize("text", ["Nothing to hide.", "It is customer-4711.", "customer-1, customer-2 and others"])
 async def test_what_a_rule_hides_is_in_neither(tmp_path: Path, text: str) -> None:
     (tmp_path / "policy.yml").write_text(POLICY)
-    recorder = Recorder(tmp_path / "session", time.time_ns)
-    recorder.write_policy(sample.POLICY)
-    recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
-    seq = recorder.record(
-        EventType.REQUEST,
-        connection="claude",
-        method="POST",
-        path="/",
-        model="m",
-        stream=False,
-        parts={"base": None, "keep": 0, "add": []},
-    )
+    recorder = sample.start(tmp_path / "session")
+    seq = sample.request(recorder, None, 0)
     evaluator = Evaluator(load_policy(FileSource(tmp_path), "policy.yml"))
     judge = Judge(
         evaluator,

@@ -31,6 +31,7 @@ class Service:
     port: int = 0
     heads: list[list[str]] = field(default_factory=list)
     connections: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,6 +41,7 @@ class Service:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
                 self.heads.append(head)
+                self.asked.set()
                 length = next((int(line.split(": ")[1]) for line in head if line.startswith("Content-Length")), 0)
                 if length < len(LARGE):
                     await reader.readexactly(length)
@@ -165,8 +167,7 @@ async def test_the_connection_of_a_call_that_is_given_up_is_closed() -> None:
     async with calling(b"HTTP/1.1 100 Continue\r\n\r\n") as (service, call):
         called = asyncio.ensure_future(call(b"{}"))
         async with asyncio.timeout(10):
-            while not service.heads:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await service.asked.wait()
             called.cancel()
             await asyncio.gather(called, return_exceptions=True)
             await service.closed.wait()
