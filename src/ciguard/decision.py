@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal, TypeAlias
+
+ActionWord: TypeAlias = Literal["allow", "mask", "hold", "block"]
+"""An action as policies, events and messages spell it."""
 
 
 class Action(IntEnum):
@@ -15,9 +19,12 @@ class Action(IntEnum):
     BLOCK = 3
 
     @property
-    def word(self) -> str:
+    def word(self) -> ActionWord:
         """The action as policies, events and messages spell it."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS: tuple[ActionWord, ...] = ("allow", "mask", "hold", "block")
 
 
 @dataclass(frozen=True, slots=True)

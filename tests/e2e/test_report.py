@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.operation import Json
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, ProtectedFiles, Refused, SessionStopped
 from tests.e2e.browser import Page, browser_page
 from tests.unit.session import sample
 
@@ -75,19 +75,21 @@ def record_hostile(directory: Path, address: str) -> Path:
         sample.operation(recorder, "connect", request, {"host": text, "port": 443, "address": text})
         sample.result(recorder, "response_text", request, {"text": text}, masked=masked)
         sample.result(recorder, "tool_result", request, {"texts": [text, all_of_it], "id": text})
-        recorder.record(EventType.PROTECTED_FILES, when="after", done="reported", paths=[text], more=0)
-        recorder.record(EventType.REFUSED, reason=text, connection=text, method=text, path=text, status=401)
+        recorder.record(ProtectedFiles(when="after", done="reported", paths=[text], more=0))
+        recorder.record(Refused(reason=text, connection=text, method=text, path=text, status=401))
         recorder.record(
-            EventType.APPROVAL_REQUESTED,
-            approval=text,
-            digest=text,
-            subject="tool_call",
-            connection=text,
-            body=sample.store(recorder, call),
-            place=text,
-            head=text,
-            quorums=[{"count": 1, "approvers": [text]}],
-            expires=text,
+            sample.event(
+                EventType.APPROVAL_REQUESTED,
+                approval=text,
+                digest=text,
+                subject="tool_call",
+                connection=text,
+                body=sample.store(recorder, call),
+                place=text,
+                head=text,
+                quorums=[{"count": 1, "approvers": [text]}],
+                expires=text,
+            )
         )
         evidence: Json = {
             "comment": 1,
@@ -99,19 +101,21 @@ def record_hostile(directory: Path, address: str) -> Path:
             "answers": [],
         }
         recorder.record(
-            EventType.VERDICT,
-            approval=text,
-            outcome="denied",
-            reason=text,
-            comment=1,
-            waited_ms=1,
-            evidence=[evidence],
-            discounted=1,
+            sample.event(
+                EventType.VERDICT,
+                approval=text,
+                outcome="denied",
+                reason=text,
+                comment=1,
+                waited_ms=1,
+                evidence=[evidence],
+                discounted=1,
+            )
         )
     sample.operation(recorder, "prompt", request, {"texts": ["<b>" * 2_000_000]})
     sample.respond(recorder, request, 500, complete=False, reason=all_of_it)
     recorder.spool().append(all_of_it.encode(errors="replace"))
-    recorder.record(EventType.SESSION_STOPPED, reason=all_of_it)
+    recorder.record(SessionStopped(reason=all_of_it))
     sample.end(recorder)
     return directory
 

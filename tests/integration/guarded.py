@@ -30,13 +30,14 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
-from ciguard.session.event import EventType
+from ciguard.session.event import AgentExited, AgentStarted, EventType
 from ciguard.session.reading import Session, open_session
 from ciguard.session.recorder import Recorder
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
 from ciguard.testing.model import Conversation, Fault, LoopbackModel, ReceivedRequest, Script, Text
 from ciguard.testing.model.server import no_faults
+from tests.unit.session import sample
 
 CREDENTIAL = "upstream-credential-5f1e9a7c"
 """What the guard authenticates to the loopback model with."""
@@ -261,8 +262,8 @@ async def guarded(
             policy.masking, known, placeholders, name_recogniser(policy.masking, folder / "workspace")
         )
         recorder.write_policy(policy.text)
-        recorder.record(EventType.SESSION_STARTED, **started(policy.digest))
-        recorder.record(EventType.AGENT_STARTED, argv=["agent"])
+        recorder.record(sample.event(EventType.SESSION_STARTED, **started(policy.digest)))
+        recorder.record(AgentStarted(argv=["agent"]))
         failures: list[CiguardError] = []
         notices: list[Notice] = []
         judge = Judge(
@@ -295,7 +296,7 @@ async def guarded(
     if any(failure.exit_code == 74 for failure in failures):
         recorder.close()
         return
-    recorder.record(EventType.AGENT_EXITED, status=0, signal="")
+    recorder.record(AgentExited(status=0, signal=""))
     recorder.finish("the agent ended by itself")
     finished = open_session(directory)
     assert [step.name for step in verify(directory).steps if step.outcome is Outcome.FAILED] == []

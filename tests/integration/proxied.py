@@ -36,6 +36,7 @@ from ciguard.session.recorder import Recorder
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
 from tests.integration.guarded import started
+from tests.unit.session import sample
 
 TOKEN = "ciguard-session-token-for-the-tests"
 CREDENTIAL = "upstream-credential-5f1e9a7c"
@@ -255,7 +256,7 @@ async def proxied(
     placeholders = Placeholders(b"key of the tests")
     masker = Masker([KnownValue("upstream-credential", CREDENTIAL), KnownValue("session-token", TOKEN)], placeholders)
     recorder.write_policy(policy.text)
-    recorder.record(EventType.SESSION_STARTED, **started(policy.digest))
+    recorder.record(sample.event(EventType.SESSION_STARTED, **started(policy.digest)))
     failures: list[CiguardError] = []
     notices: list[Notice] = []
     lookups: list[str] = []

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ciguard.cli import main
 from ciguard.session.authenticity import Expectations
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import Position, link, own_fields
-from ciguard.session.event import EventType
+from ciguard.session.chain import Position, link
+from ciguard.session.event import EventType, event_from
 from ciguard.session.reading import open_session
 from ciguard.session.signers import job_signer, signed
 from ciguard.session.verification import verify
@@ -153,7 +153,7 @@ def resign(made: Signed, change: Callable[[dict[str, Any]], object]) -> None:
         if event["type"] == EventType.SESSION_STARTED:
             event["signing"] = [{"signer": "job", "keyid": mine.key.keyid}]
             change(event)
-        line, position = link(position, EventType(event["type"]), event["time"], own_fields(event))
+        line, position = link(position, event_from(event))
         lines.append(line + b"\n")
     (made.directory / "events.jsonl").write_bytes(b"".join(lines))
     manifest: dict[str, Any] = dict(session.manifest or {})

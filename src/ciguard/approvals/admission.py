@@ -16,8 +16,8 @@ from ciguard.approvals.asking import NOT_RECOGNISABLE, Scope
 from ciguard.approvals.request import Run, content_digest, recognisable, request_digest, spelt
 from ciguard.codecs.document import dump
 from ciguard.decision import Decision
-from ciguard.operation import Json, Operation, Result
-from ciguard.session.event import EventType
+from ciguard.operation import Operation, Result
+from ciguard.session import event
 from ciguard.session.recorder import Recorder
 
 REFERENCE = re.compile(r"(?P<request>[0-9a-f]{6}\.[1-9][0-9]{0,5})-[0-9a-f]{24}", re.ASCII)
@@ -118,30 +118,33 @@ class EnvironmentApprover:
         self.awaited.append(reference)
         return verdict
 
-    def _record(self, shown: Operation | Result, reference: str, outcome: str, verdict: Verdict) -> None:
+    def _record(
+        self, shown: Operation | Result, reference: str, outcome: event.VerdictOutcome, verdict: Verdict
+    ) -> None:
         request, _, digest = reference.partition("-")
-        approvers: list[Json] = [self._environment]
         self._recorder.record(
-            EventType.APPROVAL_REQUESTED,
-            approval=request,
-            digest=digest,
-            subject=shown.kind.value,
-            connection=shown.connection,
-            body=self._recorder.store(dump(dict(shown.body))),
-            place=self._environment,
-            head=self._run.head,
-            quorums=[{"count": 1, "approvers": approvers}],
-            expires=spelt(self._now() + LONGEST_REVIEW),
+            event.ApprovalRequested(
+                approval=request,
+                digest=digest,
+                subject=shown.kind.value,
+                connection=shown.connection,
+                body=self._recorder.store(dump(dict(shown.body))),
+                place=self._environment,
+                head=self._run.head,
+                quorums=[event.QuorumFacts(count=1, approvers=[self._environment])],
+                expires=spelt(self._now() + LONGEST_REVIEW),
+            )
         )
         self._recorder.record(
-            EventType.VERDICT,
-            approval=request,
-            outcome=outcome,
-            reason=verdict.reason,
-            comment=None,
-            waited_ms=0,
-            evidence=[],
-            discounted=0,
+            event.Verdict(
+                approval=request,
+                outcome=outcome,
+                reason=verdict.reason,
+                comment=None,
+                waited_ms=0,
+                evidence=[],
+                discounted=0,
+            )
         )
 
 

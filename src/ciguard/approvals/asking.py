@@ -23,14 +23,14 @@ from ciguard.approvals.request import (
     spelt,
 )
 from ciguard.approvals.resuming import Earlier, claim, earlier
-from ciguard.approvals.ruling import Awaited, Denied, Evidence, Expired, Pending, Released, Ruling, Withdrawn
+from ciguard.approvals.ruling import Awaited, Denied, Evidence, Expired, Outcome, Pending, Released, Ruling, Withdrawn
 from ciguard.approvals.waiting import ASKING, Clock, OutOfTime, Question, Texts, patiently
 from ciguard.approvals.watcher import Decided, Watcher
 from ciguard.codecs.document import dump
 from ciguard.decision import Decision, Quorum
 from ciguard.forge.thread import ForgeTrouble, Thread
-from ciguard.operation import Json, Operation, Result
-from ciguard.session.event import EventType
+from ciguard.operation import Operation, Result
+from ciguard.session import event
 from ciguard.session.recorder import Recorder
 
 ENDS = "This job ends here, and runs again when people have decided."
@@ -248,16 +248,20 @@ class ForgeApprover:
         shown = self._mask(subject)
         body = self._recorder.store(dump(dict(shown.body)))
         seq = self._recorder.record(
-            EventType.APPROVAL_REQUESTED,
-            approval=request.id,
-            digest=request.digest,
-            subject=subject.kind.value,
-            connection=subject.connection,
-            body=body,
-            place=place.name,
-            head=place.head,
-            quorums=[{"count": quorum.count, "approvers": list(quorum.approvers)} for quorum in decision.quorums],
-            expires=spelt(request.expires),
+            event.ApprovalRequested(
+                approval=request.id,
+                digest=request.digest,
+                subject=subject.kind.value,
+                connection=subject.connection,
+                body=body,
+                place=place.name,
+                head=place.head,
+                quorums=[
+                    event.QuorumFacts(count=quorum.count, approvers=list(quorum.approvers))
+                    for quorum in decision.quorums
+                ],
+                expires=spelt(request.expires),
+            )
         )
         return Asked(request, shown, decision, said, body, seq, self._recorder.head, self._scope, marker)
 
@@ -278,16 +282,17 @@ class ForgeApprover:
             # In the log before anything goes on, and also when nobody waits any more.
             verdict = self._verdict(ruling)
             waited = round((self._clock.now() - began).total_seconds() * 1000)
-            decided = Decided(type(ruling.outcome).__name__.lower(), verdict, waited)
+            decided = Decided(_word(ruling.outcome), verdict, waited)
             self._recorder.record(
-                EventType.VERDICT,
-                approval=asked.request.id,
-                outcome=decided.outcome,
-                reason=verdict.reason,
-                comment=question.comment,
-                waited_ms=waited,
-                evidence=[_facts(evidence) for evidence in _evidence(ruling)],
-                discounted=len(ruling.discounted),
+                event.Verdict(
+                    approval=asked.request.id,
+                    outcome=decided.outcome,
+                    reason=verdict.reason,
+                    comment=question.comment,
+                    waited_ms=waited,
+                    evidence=[_facts(evidence) for evidence in _evidence(ruling)],
+                    discounted=len(ruling.discounted),
+                )
             )
             self._verdicts.append((decided.outcome, waited))
             if not verdict.awaited:
@@ -321,16 +326,30 @@ def _evidence(ruling: Ruling) -> Sequence[Evidence]:
     return [ruling.outcome.denial] if isinstance(ruling.outcome, Denied) else ruling.approvals
 
 
-def _facts(evidence: Evidence) -> dict[str, Json]:
-    return {
-        "comment": evidence.comment,
-        "account": evidence.account,
-        "login": evidence.login,
-        "role": evidence.role.word,
-        "created": spelt(evidence.created),
-        "body": evidence.body,
-        "answers": list(evidence.answers),
-    }
+def _word(outcome: Outcome) -> event.VerdictOutcome:
+    match outcome:
+        case Released():
+            return "released"
+        case Denied():
+            return "denied"
+        case Withdrawn():
+            return "withdrawn"
+        case Awaited():
+            return "awaited"
+        case Expired() | Pending():
+            return "expired"
+
+
+def _facts(evidence: Evidence) -> event.EvidenceFacts:
+    return event.EvidenceFacts(
+        comment=evidence.comment,
+        account=evidence.account,
+        login=evidence.login,
+        role=evidence.role.word,
+        created=spelt(evidence.created),
+        body=evidence.body,
+        answers=list(evidence.answers),
+    )
 
 
 _WAYS: Mapping[Mode, Callable[[Question], Awaitable[Ruling]]] = {

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ciguard.approvals.approver import Verdict
     from ciguard.approvals.asking import Asked
+    from ciguard.session.event import VerdictOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What became of a request: ``outcome`` is the word of its ``verdict`` event, after ``waited_ms`` milliseconds."""
 
-    outcome: str
+    outcome: VerdictOutcome
     verdict: Verdict
     waited_ms: int
 

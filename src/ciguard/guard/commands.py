@@ -15,7 +15,7 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.process import Answer
-from ciguard.session.event import EventType
+from ciguard.session.event import CommandsRepeated
 from ciguard.session.recorder import Recorder
 
 UNSEEN = "ciguard:unseen-command"
@@ -74,9 +74,9 @@ class Commands:
 
     def repeated(self, counts: Mapping[int, int]) -> None:
         """Record how many more times commands ran, or were refused, as they were decided the first time."""
-        times: list[Json] = [[self._recorded[question], count] for question, count in sorted(counts.items())]
+        times = [(self._recorded[question], count) for question, count in sorted(counts.items())]
         if times:
-            self._recorder.record(EventType.COMMANDS_REPEATED, times=times)
+            self._recorder.record(CommandsRepeated(times=times))
 
 
 def described(command: Command) -> dict[str, Json]:

@@ -41,7 +41,7 @@ from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, ResultKind, strings
 from ciguard.policy.evaluation import model_allowed
-from ciguard.session.event import EventType
+from ciguard.session import event
 from ciguard.session.recorder import Recorder
 
 NOT_AGAIN = {"x-should-retry": "false"}
@@ -118,7 +118,7 @@ class Exchange:
     async def _list(self) -> StreamResponse:
         self._refuse_used_up()
         self._connection.requests += 1
-        self._seq = self._record_request(self._route.model, {"base": None, "keep": 0, "add": []}, stream=False)
+        self._seq = self._record_request(self._route.model, event.Parts(base=None, keep=0, add=[]), stream=False)
         return await self._answered(None)
 
     async def _generate(self) -> StreamResponse:
@@ -152,16 +152,17 @@ class Exchange:
             raise TurnedAway(400, message)
         return await self._answered(admitted.document)
 
-    def _record_request(self, model: str, parts: dict[str, Json], *, stream: bool) -> int:
+    def _record_request(self, model: str, parts: event.Parts, *, stream: bool) -> int:
         query = f"?{self._route.query}" if self._route.query else ""
         return self._recorder.record(
-            EventType.REQUEST,
-            connection=self._connection.name,
-            method=self._route.endpoint.method,
-            path=self._masker.mask(self._route.path + query).text,
-            model=self._masker.mask(model).text,
-            stream=stream,
-            parts=parts,
+            event.Request(
+                connection=self._connection.name,
+                method=self._route.endpoint.method,
+                path=self._masker.mask(self._route.path + query).text,
+                model=self._masker.mask(model).text,
+                stream=stream,
+                parts=parts,
+            )
         )
 
     async def _answered(self, document: Document | None) -> StreamResponse:
@@ -397,11 +398,12 @@ class Exchange:
     def _finish(self, status: int, *, complete: bool, reason: str) -> None:
         self._connection.output_tokens += self._tally.output_tokens
         self._recorder.record(
-            EventType.RESPONSE,
-            connection=self._connection.name,
-            request=self._seq,
-            status=status,
-            complete=complete,
-            usage={"input_tokens": self._tally.input_tokens, "output_tokens": self._tally.output_tokens},
-            reason=self._masker.mask(reason).text,
+            event.Response(
+                connection=self._connection.name,
+                request=self._seq,
+                status=status,
+                complete=complete,
+                usage=event.Usage(input_tokens=self._tally.input_tokens, output_tokens=self._tally.output_tokens),
+                reason=self._masker.mask(reason).text,
+            )
         )

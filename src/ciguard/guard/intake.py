@@ -31,6 +31,7 @@ from ciguard.guard.new_parts import NewPart, read_new
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
+from ciguard.session.event import Parts
 from ciguard.session.recorder import Recorder
 from ciguard.session.reference import Places, places_in, refer
 
@@ -123,7 +124,7 @@ class Intake:
         codec: Codec,
         document: Document,
         connection: str,
-        record: Callable[[dict[str, Json]], int],
+        record: Callable[[Parts], int],
         waiting: Waiting,
     ) -> Admitted:
         """Take in a request.
@@ -162,7 +163,7 @@ class Intake:
         new: list[NewPart],
         judged: list[_Judged],
         said: _Digests,
-        record: Callable[[dict[str, Json]], int],
+        record: Callable[[Parts], int],
     ) -> Admitted:
         """Remember and record what became of the ``new`` parts of ``document``."""
         judged = [self._guilty_first(*one) if one[1].refusal else one for one in judged]
@@ -317,7 +318,7 @@ class Intake:
         else:
             self._judge.record_result(Result(subject.kind, shown, subject.connection), judgement, seq, (*kinds, *rules))
 
-    def _difference(self, parts: _Listed) -> dict[str, Json]:
+    def _difference(self, parts: _Listed) -> Parts:
         """The parts as the log lists them: only what differs from the earlier request that has most in common."""
         base, keep = None, 0
         for seq, theirs in reversed(self._requests):
@@ -326,7 +327,7 @@ class Intake:
                 common = _common(parts, theirs)
                 if common > keep:
                     base, keep = seq, common
-        return {"base": base, "keep": keep, "add": [list(part) for part in parts[keep:]]}
+        return Parts(base=base, keep=keep, add=list(parts[keep:]))
 
 
 def _common(mine: _Listed, theirs: _Listed) -> int:

@@ -13,7 +13,7 @@ from ciguard.decision import ALLOWED, Action, Decision, Reason
 from ciguard.guard.approved import Approved
 from ciguard.operation import Json, Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
-from ciguard.session.event import EventType
+from ciguard.session.event import DecisionFacts, OperationDecided, ReasonFacts, ResultDecided, SessionStopped
 from ciguard.session.recorder import Recorder
 
 APPROVED_CALL = "ciguard:approved-call"
@@ -168,17 +168,31 @@ class Judge:
         ``request`` is the event of the request that carried it, if one did.
         """
         seq = self._recorder.record(
-            EventType.OPERATION,
-            operation=operation.kind.value,
-            effect="withheld" if judged.refusal else "forwarded",
-            **self._facts(operation, judged, request, kinds),
+            OperationDecided(
+                operation=operation.kind,
+                connection=operation.connection,
+                request=request,
+                body=self._store(operation),
+                masked=dict(Counter(kinds)) if kinds else {},
+                decision=_facts(judged.decision),
+                effect="withheld" if judged.refusal else "forwarded",
+            )
         )
         self._notify(operation, judged)
         return seq
 
     def record_result(self, result: Result, judged: Judgement, request: int, kinds: Sequence[str]) -> None:
         """Put a result and what was decided on it into the log, before the agent has it whole."""
-        self._recorder.record(EventType.RESULT, result=result.kind.value, **self._facts(result, judged, request, kinds))
+        self._recorder.record(
+            ResultDecided(
+                result=result.kind,
+                connection=result.connection,
+                request=request,
+                body=self._store(result),
+                masked=dict(Counter(kinds)) if kinds else {},
+                decision=_facts(judged.decision),
+            )
+        )
         self._notify(result, judged)
 
     def count(self, *, refused: int, allowed: int) -> None:
@@ -192,7 +206,7 @@ class Judge:
     def stop(self, reason: str) -> None:
         """End the session: everything is refused from now on."""
         self.stopped = reason
-        self._recorder.record(EventType.SESSION_STOPPED, reason=reason)
+        self._recorder.record(SessionStopped(reason=reason))
         self._on_stop()
 
     def _notify(self, subject: Operation | Result, judged: Judgement) -> None:
@@ -202,23 +216,13 @@ class Judge:
             case Action.BLOCK:
                 self._on_notice(Notice(NoticeKind.BLOCKED, _described(subject), judged.decision.rules))
 
-    def _facts(
-        self, subject: Operation | Result, judged: Judgement, request: int | None, kinds: Sequence[str]
-    ) -> dict[str, Json]:
-        decision = judged.decision
-        return {
-            "connection": subject.connection,
-            "request": request,
-            "body": self._recorder.store(dump(dict(subject.body))),
-            "masked": dict(Counter(kinds)) if kinds else {},
-            "decision": {
-                "action": decision.action.word,
-                "risk": decision.risk,
-                "reasons": [
-                    {"rule": reason.rule, "text": reason.text, "risk": reason.risk} for reason in decision.reasons
-                ],
-            },
-        }
+    def _store(self, subject: Operation | Result) -> str:
+        return self._recorder.store(dump(dict(subject.body)))
+
+
+def _facts(decision: Decision) -> DecisionFacts:
+    reasons = [ReasonFacts(rule=reason.rule, text=reason.text, risk=reason.risk) for reason in decision.reasons]
+    return DecisionFacts(action=decision.action.word, risk=decision.risk, reasons=reasons)
 
 
 def _because(decision: Decision) -> str:

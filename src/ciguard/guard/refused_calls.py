@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciguard.inspect.masking import Masker
-from ciguard.session.event import EventType
+from ciguard.session.event import Refused
 from ciguard.session.recorder import Recorder
 
 MOST_REFUSED_CALLS = 1000
@@ -24,10 +24,11 @@ class RefusedCalls:
         if self._count <= MOST_REFUSED_CALLS:
             last = self._count == MOST_REFUSED_CALLS
             self._recorder.record(
-                EventType.REFUSED,
-                reason=f"{message}; further calls that are turned away are not recorded" if last else message,
-                connection=connection,
-                method=self._masker.mask(method).text[:20],
-                path=self._masker.mask(path).text[:200],
-                status=status,
+                Refused(
+                    reason=f"{message}; further calls that are turned away are not recorded" if last else message,
+                    connection=connection,
+                    method=self._masker.mask(method).text[:20],
+                    path=self._masker.mask(path).text[:200],
+                    status=status,
+                )
             )

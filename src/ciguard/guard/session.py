@@ -52,7 +52,7 @@ from ciguard.guard.workspace import Workspace, event, prepare
 from ciguard.inspect.known_value import SHORTEST, KnownValue
 from ciguard.inspect.names import Recognise
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, Operation, OperationKind, Result
+from ciguard.operation import Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import load_policy
 from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
@@ -63,7 +63,15 @@ from ciguard.sandbox.environment import connection_variables, inherited, patienc
 from ciguard.sandbox.levels import Wanted, Way, owner
 from ciguard.sandbox.places import Request
 from ciguard.sandbox.process import Agent, Exit, Sandbox
-from ciguard.session.event import EventType
+from ciguard.session.event import (
+    AgentExited,
+    AgentStarted,
+    ConnectionFacts,
+    IdentityFacts,
+    IsolationFacts,
+    PolicyFacts,
+    SessionStarted,
+)
 from ciguard.session.manifest import Counts
 from ciguard.session.originals import Encrypt, Originals, encryption
 from ciguard.session.recorder import Recorder, Sign
@@ -338,13 +346,13 @@ async def _guard(
     known = [*plan.secrets, KnownValue("session-token", token)]
     masker = session_masker(plan.policy.masking, known, placeholders, plan.recognise)
     recorder.write_policy(plan.policy.text)
-    recorder.record(EventType.SESSION_STARTED, **_started(plan, session, sandbox.way))
+    recorder.record(_started(plan, session, sandbox.way))
 
     def mask(text: str) -> str:
         return masker.mask(text).text
 
     if place.restored:
-        recorder.record(EventType.PROTECTED_FILES, **event("before", "restored", place.restored, mask))
+        recorder.record(event("before", "restored", place.restored, mask))
 
     failures: list[CiguardError] = []
     running: list[Agent] = []
@@ -405,7 +413,7 @@ async def _guard(
         ):
             environ = agent_environment(plan, server, token, place.scratch, sandbox.way)
             environ |= {**proxy_variables(proxy.port, token), **trust}
-            recorder.record(EventType.AGENT_STARTED, argv=[masker.mask(argument).text for argument in argv])
+            recorder.record(AgentStarted(argv=[masker.mask(argument).text for argument in argv]))
             commands = Commands(judge, masker, placeholders, recorder, fail)
             async with _disk_limit(plan, place, over_at_once):
                 agent = sandbox.start(argv, environ, plan.cwd, commands)
@@ -430,9 +438,8 @@ async def _guard(
     failure = failures[0] if failures else None
     protection = plan.policy.isolation.protected
     if changed := place.workspace.conclude(protection):
-        done = "restored" if protection is Protection.READ_ONLY else "reported"
-        recorder.record(EventType.PROTECTED_FILES, **event("after", done, changed, mask))
-    recorder.record(EventType.AGENT_EXITED, status=exited.status, signal=exited.signal)
+        recorder.record(event("after", "restored" if protection is Protection.READ_ONLY else "reported", changed, mask))
+    recorder.record(AgentExited(status=exited.status, signal=exited.signal))
     outcome = failure.cause if failure else "the agent ended by itself"
     counts = recorder.counts
     await approvals.close(mask(outcome))
@@ -478,30 +485,26 @@ def agent_environment(plan: Plan, server: GuardServer, token: str, scratch: Path
     return environ
 
 
-def _started(plan: Plan, session: str, way: Way) -> dict[str, Json]:
+def _started(plan: Plan, session: str, way: Way) -> SessionStarted:
     identity = plan.identity
     lock = "lock-names.sha256" if plan.recognise else "lock.sha256"
-    facts: Json = None
+    facts = None
     if identity.verified:
-        facts = {
-            "issuer": identity.issuer,
-            "claims": dict(identity.claims),
-            "token_digest": identity.token_digest,
-        }
-    return {
-        "session": session,
-        "tool": f"ciguard {__version__}",
-        "lock": f"sha256:{Path(__file__).parents[1].joinpath(lock).read_text().strip()}",
-        "policy": {"digest": plan.policy.digest, "source": plan.source},
-        "identity": facts,
-        "job": asdict(identity.job) if identity.job else None,
-        "isolation": {"level": way.level.value, "limits": list(way.limits)},
-        "signing": [signer.announced for signer in plan.signers],
-        "connections": {
-            name: {"type": connection.declared.type.value, "upstream": connection.declared.upstream}
+        facts = IdentityFacts(issuer=identity.issuer, claims=dict(identity.claims), token_digest=identity.token_digest)
+    return SessionStarted(
+        session=session,
+        tool=f"ciguard {__version__}",
+        lock=f"sha256:{Path(__file__).parents[1].joinpath(lock).read_text().strip()}",
+        policy=PolicyFacts(digest=plan.policy.digest, source=plan.source),
+        identity=facts,
+        job=asdict(identity.job) if identity.job else None,
+        isolation=IsolationFacts(level=way.level.value, limits=list(way.limits)),
+        signing=[signer.announced for signer in plan.signers],
+        connections={
+            name: ConnectionFacts(type=connection.declared.type.value, upstream=connection.declared.upstream)
             for name, connection in plan.connections.items()
         },
-    }
+    )
 
 
 def run_guarded(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:

@@ -26,7 +26,7 @@ from ciguard.guard.certificates import trusted
 from ciguard.guard.credential import credential
 from ciguard.guard.judge import Notice, NoticeKind
 from ciguard.identity.fetch import is_loopback
-from ciguard.session.event import EventType
+from ciguard.session.event import Notified, NotifiedOf
 from ciguard.session.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def headers(key: bytes, name: str, timestamp: int, body: bytes) -> dict[str, str
 @dataclass(frozen=True, slots=True)
 class _Message:
     approval: str
-    about: str
+    about: NotifiedOf
     name: str
     body: bytes
 
@@ -146,7 +146,7 @@ class Webhook:
         while not self._waiting.empty():
             self._record(self._waiting.get_nowait(), 0, "the session ended before it was sent")
 
-    def _send(self, asked: Asked, about: str, body: bytes) -> None:
+    def _send(self, asked: Asked, about: NotifiedOf, body: bytes) -> None:
         message = _Message(asked.request.id, about, f"{asked.request.reference}.{about}", body)
         try:
             self._waiting.put_nowait(message)
@@ -194,9 +194,7 @@ class Webhook:
             return 0, f"it cannot be reached: {type(error).__name__}"
 
     def _record(self, message: _Message, status: int, reason: str) -> None:
-        self._recorder.record(
-            EventType.NOTIFIED, approval=message.approval, about=message.about, status=status, reason=reason
-        )
+        self._recorder.record(Notified(approval=message.approval, about=message.about, status=status, reason=reason))
         if reason and not self._told:
             self._told = True
             self._tell(Notice(NoticeKind.NOT_NOTIFIED, "the webhook of approval.notify", (), reason))

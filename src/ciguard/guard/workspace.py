@@ -6,13 +6,13 @@ What later steps would execute comes from the base branch, carries no credential
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ciguard.errors import GuardFailure
 from ciguard.forge import checkout as git
-from ciguard.operation import Json
 from ciguard.policy.models import Protection
 from ciguard.policy.trust import BaseCommit
 from ciguard.sandbox.git_configuration import without_credentials
@@ -29,6 +29,7 @@ from ciguard.sandbox.protected import (
     protected_paths,
     put_back,
 )
+from ciguard.session.event import ProtectedFiles
 
 MOST_NAMED = 100
 """Paths that one event names."""
@@ -94,10 +95,15 @@ def prepare(
         ) from None
 
 
-def event(when: str, done: str, paths: list[str], masked: Callable[[str], str]) -> Mapping[str, Json]:
-    """The fields of a ``protected_files`` event."""
-    named: list[Json] = [masked(path) for path in paths[:MOST_NAMED]]
-    return {"when": when, "done": done, "paths": named, "more": len(paths) - len(named)}
+def event(
+    when: Literal["before", "after"],
+    done: Literal["restored", "reported"],
+    paths: list[str],
+    masked: Callable[[str], str],
+) -> ProtectedFiles:
+    """What the log says of protected files that were not as they should be."""
+    named = [masked(path) for path in paths[:MOST_NAMED]]
+    return ProtectedFiles(when=when, done=done, paths=named, more=len(paths) - len(named))
 
 
 def _cleaned(entry: Entry, secrets: Collection[str]) -> Entry:

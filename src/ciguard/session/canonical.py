@@ -25,14 +25,14 @@ def canonical(value: Json) -> bytes:
     return spell(value)
 
 
-def spell(value: Json) -> bytes:
-    """``canonical`` for a value that ``refuse_other_than_json`` has passed, or a stricter check."""
+def spell(value: Json | msgspec.Struct) -> bytes:
+    """``canonical`` for what ``refuse_other_than_json`` has passed, or has no place for anything that it refuses."""
     try:
         try:
             return _encode(value)
         except (UnicodeEncodeError, TypeError):
             # msgspec cannot spell lone surrogates and subclasses of str; all else it spells as json does.
-            return _spell_slowly(value)
+            return _spell_slowly(msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value)
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
 

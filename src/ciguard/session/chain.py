@@ -23,7 +23,7 @@ import msgspec
 
 from ciguard.operation import Json
 from ciguard.session.canonical import canonical, spell
-from ciguard.session.event import EventType, check_fields
+from ciguard.session.event import Event, EventType, event_from
 
 GENESIS = "0" * 64
 """What the first line names as its predecessor."""
@@ -77,20 +77,18 @@ def _second_spelt(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
-def link(position: Position, event: EventType, time: str, fields: Mapping[str, Json]) -> tuple[bytes, Position]:
+def link(position: Position, event: Event) -> tuple[bytes, Position]:
     """The line (without newline) that says ``event`` after ``position``, and where the log stands with it.
 
-    The fields must have passed ``check_fields``. Raises ``ValueError`` for a line too long or with too deep values.
+    ``event``, which has its time already, gets its place. Raises ``ValueError`` for a line too long or with too deep
+    values.
     """
-    line = spell({**fields, "seq": position.count, "time": time, "type": event, "previous": position.head})
+    event.seq = position.count
+    event.previous = position.head
+    line = spell(event)
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the event is longer than {MAX_LINE_BYTES} bytes")
     return line, Position(position.count + 1, hashlib.sha256(line).hexdigest())
-
-
-def own_fields(event: Mapping[str, Json]) -> dict[str, Json]:
-    """The fields of ``event`` that are its own, without those of the chain."""
-    return {key: value for key, value in event.items() if key not in CHAIN_KEYS}
 
 
 class ChainReader:
@@ -149,7 +147,7 @@ def _malformed(event: Mapping[str, Json]) -> str:
     if not isinstance(time, str) or not _is_time(time):
         return "time is not an RFC 3339 time in UTC with milliseconds"
     try:
-        check_fields(EventType(str(event["type"])), own_fields(event))
+        event_from(event)
     except ValueError as error:
         return f"the fields are not those of {event['type']}: {ascii(str(error))[1:-1][:200]}"
     return ""

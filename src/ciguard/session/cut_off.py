@@ -17,9 +17,9 @@ from ciguard.errors import RecordingFailed, SessionDamaged
 from ciguard.operation import Json
 from ciguard.session.bodies import INDEX, scan_packs
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import Clock, link, own_fields, timestamp
+from ciguard.session.chain import Clock, link, timestamp
 from ciguard.session.container import UnreadableError, list_entries, read_file
-from ciguard.session.event import EventType, check_fields
+from ciguard.session.event import EventType, Lost, SessionCutOff, event_from
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import Account, OutOfOrderError
 from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
@@ -64,14 +64,13 @@ def seal(session: Session, clock: Clock, signers: Sequence[Ready]) -> dict[str, 
     log = read_file(session.directory, LOG, MAX_LOG_BYTES)
     whole = log.rfind(b"\n") + 1
     partial = {path: _digest(session.directory, path) for path in _partial(session.directory)}
-    fields: dict[str, Json] = {
-        "lost": {"log": len(log) - whole, "objects": scan.tail or 0},
-        "signing": [signer.announced for signer in signers],
-    }
-    time = timestamp(clock())
-    check_fields(EventType.SESSION_CUT_OFF, fields)
-    line, position = link(session.position, EventType.SESSION_CUT_OFF, time, fields)
-    account.add(EventType.SESSION_CUT_OFF, time, fields)
+    event = SessionCutOff(
+        time=timestamp(clock()),
+        lost=Lost(log=len(log) - whole, objects=scan.tail or 0),
+        signing=[signer.announced for signer in signers],
+    )
+    line, position = link(session.position, event)
+    account.add(event)
     try:
         _cut_packs(session.directory, scan)
         _append(session.directory / LOG, whole, line + b"\n")
@@ -98,7 +97,7 @@ def _account(session: Session) -> Account:
     account = Account()
     try:
         for event in session.events:
-            account.add(EventType(event["type"]), event["time"], own_fields(event))
+            account.add(event_from(event))
     except OutOfOrderError as error:
         raise _damaged(str(error)) from None
     return account

@@ -1,6 +1,5 @@
 """The events of a session log: their types, and the fields that each type carries.
 
-Every event also carries ``seq``, ``time``, ``type`` and ``previous``, which the chain adds (``session/chain.py``).
 Strings are masked by whoever records the event. There are no fractions anywhere: integers, strings, booleans,
 null, lists and objects only, so that one value has one spelling.
 """
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from ciguard.decision import ActionWord
 from ciguard.operation import Json, OperationKind, ResultKind
 from ciguard.session.canonical import refuse_other_than_json
 from ciguard.session.signature import Signer
@@ -47,8 +47,22 @@ Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}\\Z")]
 PrefixedDigest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
 
 
+VerdictOutcome: TypeAlias = Literal["released", "denied", "expired", "withdrawn", "awaited"]
+
+
+NotifiedOf: TypeAlias = Literal["request", "verdict"]
+
+
 class _Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A JSON object with exactly the keys that its class names."""
+
+
+class Event(_Record, tag_field="type"):
+    """One thing that a session log says; the chain gives it its ``seq``, ``time`` and ``previous``."""
+
+    seq: int = -1
+    time: str = ""
+    previous: str = ""
 
 
 class PolicyFacts(_Record):
@@ -108,7 +122,7 @@ class ReasonFacts(_Record):
 class DecisionFacts(_Record):
     """What the policy said."""
 
-    action: Literal["allow", "mask", "hold", "block"]
+    action: ActionWord
     risk: Count
     reasons: list[ReasonFacts]
 
@@ -131,7 +145,7 @@ class Usage(_Record):
     output_tokens: Count
 
 
-class SessionStarted(_Record):
+class SessionStarted(Event, tag=EventType.SESSION_STARTED.value, kw_only=True):
     """The first event: what is guarded, for whom, under which policy and how strongly isolated."""
 
     session: str
@@ -148,13 +162,13 @@ class SessionStarted(_Record):
         refuse_other_than_json(self.job)
 
 
-class AgentStarted(_Record):
+class AgentStarted(Event, tag=EventType.AGENT_STARTED.value, kw_only=True):
     """The agent was launched."""
 
     argv: list[str]
 
 
-class Request(_Record):
+class Request(Event, tag=EventType.REQUEST.value, kw_only=True):
     """The agent called a connection's API; the body is listed by parts."""
 
     connection: str
@@ -165,7 +179,7 @@ class Request(_Record):
     parts: Parts
 
 
-class OperationDecided(_Record):
+class OperationDecided(Event, tag=EventType.OPERATION.value, kw_only=True):
     """The policy decided on one operation, and what became of it; ``request`` is null where no request carried it."""
 
     operation: OperationKind
@@ -177,7 +191,7 @@ class OperationDecided(_Record):
     effect: Literal["forwarded", "withheld", "answered"]
 
 
-class ResultDecided(_Record):
+class ResultDecided(Event, tag=EventType.RESULT.value, kw_only=True):
     """The policy decided on what came back for an operation."""
 
     result: ResultKind
@@ -188,7 +202,7 @@ class ResultDecided(_Record):
     decision: DecisionFacts
 
 
-class Response(_Record):
+class Response(Event, tag=EventType.RESPONSE.value, kw_only=True):
     """A request was answered; ``reason`` says why when the answer is not ``complete``."""
 
     connection: str
@@ -199,7 +213,7 @@ class Response(_Record):
     reason: str
 
 
-class Refused(_Record):
+class Refused(Event, tag=EventType.REFUSED.value, kw_only=True):
     """A call was turned away before it was an operation: unauthenticated or not part of the API."""
 
     reason: str
@@ -209,7 +223,7 @@ class Refused(_Record):
     status: int
 
 
-class Transfer(_Record):
+class Transfer(Event, tag=EventType.TRANSFER.value, kw_only=True):
     """What went over an allowed ``connect`` or ``http_request``, the event ``operation``, and how it ended.
 
     ``sent`` and ``received`` are bytes as the agent sees them; ``status`` is that of the HTTP answer, 0 when there is
@@ -225,13 +239,13 @@ class Transfer(_Record):
     reason: str
 
 
-class CommandsRepeated(_Record):
+class CommandsRepeated(Event, tag=EventType.COMMANDS_REPEATED.value, kw_only=True):
     """How many more times commands ran, or were refused, as they were decided: the operation's event, and the count."""
 
     times: list[tuple[Seq, Annotated[int, msgspec.Meta(ge=1)]]]
 
 
-class ProtectedFiles(_Record):
+class ProtectedFiles(Event, tag=EventType.PROTECTED_FILES.value, kw_only=True):
     """Files that later steps would execute were not as they should be: before the agent, or after it."""
 
     when: Literal["before", "after"]
@@ -240,7 +254,7 @@ class ProtectedFiles(_Record):
     more: Count
 
 
-class Original(_Record):
+class Original(Event, tag=EventType.ORIGINAL.value, kw_only=True):
     """A value was masked for the first time, and its original sealed; ``commitment`` is a salted digest of it."""
 
     placeholder: str
@@ -254,7 +268,7 @@ class QuorumFacts(_Record):
     approvers: list[str]
 
 
-class ApprovalRequested(_Record):
+class ApprovalRequested(Event, tag=EventType.APPROVAL_REQUESTED.value, kw_only=True):
     """Humans are about to be asked; ``place`` is where, and nobody is asked beyond ``expires``."""
 
     approval: str
@@ -284,11 +298,11 @@ class EvidenceFacts(_Record):
     answers: list[Digest]
 
 
-class Verdict(_Record):
+class Verdict(Event, tag=EventType.VERDICT.value, kw_only=True):
     """What became of a request for approval; when it is ``awaited``, people decide after the session."""
 
     approval: str
-    outcome: Literal["released", "denied", "expired", "withdrawn", "awaited"]
+    outcome: VerdictOutcome
     reason: str
     comment: int | None
     waited_ms: Count
@@ -296,32 +310,32 @@ class Verdict(_Record):
     discounted: Count
 
 
-class Notified(_Record):
+class Notified(Event, tag=EventType.NOTIFIED.value, kw_only=True):
     """The policy's webhook was told of a request or a verdict, once.
 
     ``status`` is that of its answer, 0 without one; ``reason`` says why the message did not arrive, empty when it did.
     """
 
     approval: str
-    about: Literal["request", "verdict"]
+    about: NotifiedOf
     status: Count
     reason: str
 
 
-class AgentExited(_Record):
+class AgentExited(Event, tag=EventType.AGENT_EXITED.value, kw_only=True):
     """The agent's process ended; ``signal`` is empty unless a signal ended it."""
 
     status: int
     signal: str
 
 
-class SessionStopped(_Record):
+class SessionStopped(Event, tag=EventType.SESSION_STOPPED.value, kw_only=True):
     """The guard ended the session before the agent did."""
 
     reason: str
 
 
-class SessionFinished(_Record):
+class SessionFinished(Event, tag=EventType.SESSION_FINISHED.value, kw_only=True):
     """The last event of a complete log, with its counts."""
 
     outcome: str
@@ -338,7 +352,7 @@ class Lost(_Record):
     objects: Count
 
 
-class SessionCutOff(_Record):
+class SessionCutOff(Event, tag=EventType.SESSION_CUT_OFF.value, kw_only=True):
     """The last event of a session that was sealed after its guard had been cut off.
 
     ``signing`` is as in session_started, whose keys were lost.
@@ -348,32 +362,16 @@ class SessionCutOff(_Record):
     signing: list[SigningFacts]
 
 
-FIELDS: Mapping[EventType, type[msgspec.Struct]] = {
-    EventType.SESSION_STARTED: SessionStarted,
-    EventType.AGENT_STARTED: AgentStarted,
-    EventType.REQUEST: Request,
-    EventType.OPERATION: OperationDecided,
-    EventType.RESULT: ResultDecided,
-    EventType.RESPONSE: Response,
-    EventType.REFUSED: Refused,
-    EventType.TRANSFER: Transfer,
-    EventType.COMMANDS_REPEATED: CommandsRepeated,
-    EventType.PROTECTED_FILES: ProtectedFiles,
-    EventType.ORIGINAL: Original,
-    EventType.APPROVAL_REQUESTED: ApprovalRequested,
-    EventType.VERDICT: Verdict,
-    EventType.NOTIFIED: Notified,
-    EventType.AGENT_EXITED: AgentExited,
-    EventType.SESSION_STOPPED: SessionStopped,
-    EventType.SESSION_FINISHED: SessionFinished,
-    EventType.SESSION_CUT_OFF: SessionCutOff,
+EVENTS: Mapping[EventType, type[Event]] = {
+    EventType(str(event.__struct_config__.tag)): event for event in Event.__subclasses__()
 }
-"""The fields of each event type."""
+"""The events of each type."""
 
 
-def check_fields(event: EventType, fields: Mapping[str, Json]) -> None:
-    """Raise ``ValueError`` naming the first field that ``event`` lacks, has too many of, or has in a wrong type.
+def event_from(read: Mapping[str, Json]) -> Event:
+    """The event that a line of a log says; its ``type`` must be known.
 
-    What passes is JSON without fractions all through: fields of any JSON are looked through, the others have types.
+    Raises ``ValueError`` naming the first field that it lacks, has too many of, or has in a wrong type. What passes is
+    JSON without fractions all through: fields of any JSON are looked through, the others have types.
     """
-    msgspec.convert(fields, FIELDS[event])
+    return msgspec.convert(read, EVENTS[EventType(str(read["type"]))])

@@ -10,11 +10,26 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+import msgspec
 
 from ciguard.operation import Json
 from ciguard.session.chain import Position
-from ciguard.session.event import EventType
+from ciguard.session.event import (
+    AgentExited,
+    DecisionFacts,
+    Event,
+    OperationDecided,
+    Original,
+    Refused,
+    Request,
+    ResultDecided,
+    SessionCutOff,
+    SessionFinished,
+    SessionStarted,
+    Transfer,
+    Verdict,
+)
 
 FORMAT = 1
 """The version of the session directory's format."""
@@ -32,10 +47,10 @@ CUT_OFF = "the guard was cut off before it finished"
 """The outcome of a session that was sealed afterwards."""
 
 
-_BOUNDS = frozenset({EventType.SESSION_STARTED, EventType.SESSION_FINISHED, EventType.SESSION_CUT_OFF})
-_KIND_OF = {EventType.OPERATION: "operation", EventType.RESULT: "result", EventType.VERDICT: "outcome"}
-_DECIDED = frozenset({EventType.OPERATION, EventType.RESULT})
-_MASKING = frozenset({EventType.OPERATION, EventType.RESULT, EventType.TRANSFER})
+_AS_STARTED = ("session", "tool", "lock", "identity", "policy", "isolation", "signing", "job")
+"""What a manifest repeats of the first event."""
+
+_BOUNDS = frozenset({SessionStarted, SessionFinished, SessionCutOff})
 
 
 class OutOfOrderError(ValueError):
@@ -56,46 +71,58 @@ class Account:
     """Adds up the events of one session, in order."""
 
     def __init__(self) -> None:
-        self._started: Mapping[str, Any] = {}
-        self._finished: Mapping[str, Any] = {}
-        self._cut_off: Mapping[str, Any] = {}
+        self._started: SessionStarted | None = None
+        self._finished: SessionFinished | None = None
+        self._cut_off: SessionCutOff | None = None
         self._agent: dict[str, Json] | None = None
         self._under_way = False
-        self._events: Counter[EventType] = Counter()
-        self._kinds: dict[EventType, Counter[str]] = {event: Counter() for event in _KIND_OF}
+        self._events: Counter[type[Event]] = Counter()
+        self._operations: Counter[str] = Counter()
+        self._results: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
         self._actions: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
 
-    def add(self, event: EventType, time: str, fields: Mapping[str, Any]) -> None:
-        """Count one event whose fields have been checked. Raises ``OutOfOrderError`` where it cannot stand."""
-        if event in _BOUNDS or not self._under_way:
-            self._cross(event, {**fields, "time": time})
-        self._events[event] += 1
-        if event in _KIND_OF:
-            self._kinds[event][fields[_KIND_OF[event]]] += 1
-        if event in _DECIDED:
-            self._actions[fields["decision"]["action"]] += 1
-        if event in _MASKING:
-            for kind, count in fields["masked"].items():
-                self._masked[kind] += count
-        if event is EventType.AGENT_EXITED:
-            self._agent = {"status": fields["status"], "signal": fields["signal"]}
+    def add(self, event: Event) -> None:
+        """Count one event, which has its time. Raises ``OutOfOrderError`` where it cannot stand."""
+        kind = type(event)
+        if not self._under_way or kind in _BOUNDS:
+            self._cross(event)
+        self._events[kind] += 1
+        match event:
+            case OperationDecided():
+                self._operations[event.operation.value] += 1
+                self._decided(event.decision, event.masked)
+            case ResultDecided():
+                self._results[event.result.value] += 1
+                self._decided(event.decision, event.masked)
+            case Transfer() if event.masked:
+                self._masked.update(event.masked)
+            case Verdict():
+                self._verdicts[event.outcome] += 1
+            case AgentExited():
+                self._agent = {"status": event.status, "signal": event.signal}
 
-    def _cross(self, event: EventType, fields: Mapping[str, Any]) -> None:
+    def _decided(self, decision: DecisionFacts, masked: Mapping[str, int]) -> None:
+        self._actions[decision.action] += 1
+        if masked:
+            self._masked.update(masked)
+
+    def _cross(self, event: Event) -> None:
         """Begin or end with ``event``, or refuse what comes before the beginning or after the end."""
-        if bool(self._started) == (event is EventType.SESSION_STARTED):
+        if (self._started is not None) == isinstance(event, SessionStarted):
             raise OutOfOrderError("a log has one session_started event, the first")
-        if self._finished and event is not EventType.SESSION_CUT_OFF:
+        if self._finished and not isinstance(event, SessionCutOff):
             raise OutOfOrderError("nothing follows session_finished")
-        if self._cut_off and event is not EventType.SESSION_CUT_OFF:
+        if self._cut_off and not isinstance(event, SessionCutOff):
             raise OutOfOrderError("nothing follows session_cut_off")
         match event:
-            case EventType.SESSION_STARTED:
-                self._started = fields
-            case EventType.SESSION_FINISHED:
-                self._finished = fields
-            case EventType.SESSION_CUT_OFF:
-                self._cut_off = fields
+            case SessionStarted():
+                self._started = event
+            case SessionFinished():
+                self._finished = event
+            case SessionCutOff():
+                self._cut_off = event
         self._under_way = not self.ended
 
     @property
@@ -112,7 +139,7 @@ class Account:
     def counts(self) -> Counts:
         """The totals so far, as ``session_finished`` states them."""
         return Counts(
-            operations=self._kinds[EventType.OPERATION].total(),
+            operations=self._operations.total(),
             blocked=self._actions["block"],
             held=self._actions["hold"],
             masked=self._masked.total(),
@@ -128,33 +155,31 @@ class Account:
         ``sealed`` is the SHA-256 in hex of the file of originals, empty without one.
         """
         started, finished = self._started, self._cut_off or self._finished
+        if started is None or finished is None:
+            raise OutOfOrderError("the log has no end yet")
         completeness = Completeness.UNFINISHED_RESPONSES if partial else Completeness.COMPLETE
         if self._cut_off:
             completeness = Completeness.CUT_OFF
+        facts: dict[str, Json] = msgspec.to_builtins(started)
+        if self._cut_off:
+            facts["signing"] = msgspec.to_builtins(self._cut_off.signing)
         return {
             "format": FORMAT,
-            "session": started["session"],
-            "tool": started["tool"],
-            "lock": started["lock"],
-            "identity": started["identity"],
-            "policy": started["policy"],
-            "isolation": started["isolation"],
-            "signing": (self._cut_off or started)["signing"],
-            "job": started["job"],
-            "started": started["time"],
-            "finished": finished["time"],
-            "outcome": finished.get("outcome", CUT_OFF),
+            **{name: facts[name] for name in _AS_STARTED},
+            "started": started.time,
+            "finished": finished.time,
+            "outcome": finished.outcome if isinstance(finished, SessionFinished) else CUT_OFF,
             "completeness": completeness.value,
             "agent": self._agent,
-            "operations": dict(self._kinds[EventType.OPERATION]),
-            "results": dict(self._kinds[EventType.RESULT]),
+            "operations": dict(self._operations),
+            "results": dict(self._results),
             "decisions": dict(self._actions),
-            "verdicts": dict(self._kinds[EventType.VERDICT]),
+            "verdicts": dict(self._verdicts),
             "masked": dict(self._masked),
-            "requests": self._events[EventType.REQUEST],
-            "refused": self._events[EventType.REFUSED],
+            "requests": self._events[Request],
+            "refused": self._events[Refused],
             "log": {"events": position.count, "head": position.head},
             "objects": {"bodies": bodies, "index": index},
             "partial": dict(partial),
-            "originals": {"sealed": self._events[EventType.ORIGINAL], "digest": sealed},
+            "originals": {"sealed": self._events[Original], "digest": sealed},
         }

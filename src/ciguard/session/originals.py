@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ciguard.errors import SessionDamaged, UsageError
 from ciguard.inspect.placeholder import PLACEHOLDER
 from ciguard.session.container import UnreadableError, read_file
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, Original
 from ciguard.session.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Originals:
         salt = secrets.token_bytes(_SALT_BYTES)
         content = json.dumps({"placeholder": placeholder, "value": value, "salt": salt.hex()})
         self._recorder.append_original(base64.b64encode(self._encrypt(content.encode())))
-        self._recorder.record(EventType.ORIGINAL, placeholder=placeholder, commitment=commitment(salt, value))
+        self._recorder.record(Original(placeholder=placeholder, commitment=commitment(salt, value)))
 
 
 def commitment(salt: bytes, value: str) -> str:

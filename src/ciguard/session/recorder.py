@@ -17,7 +17,7 @@ from ciguard.errors import UsageError
 from ciguard.operation import Json
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import Clock, Position, link, timestamp
-from ciguard.session.event import EventType, check_fields
+from ciguard.session.event import Event, SessionFinished
 from ciguard.session.latch import Latch
 from ciguard.session.manifest import Account, Counts
 from ciguard.session.pack_writer import PackWriter, write_all
@@ -134,19 +134,18 @@ class Recorder:
         with self._latch:
             write_whole(self._root, "policy.yml", text.encode())
 
-    def record(self, event: EventType, /, **fields: Json) -> int:
-        """Add ``event`` to the log and return its ``seq``. The fields are those of ``session/event.py``, all masked.
+    def record(self, event: Event) -> int:
+        """Add ``event``, all masked, to the log and return its ``seq``.
 
-        An event with other fields, or out of order, cannot be recorded either: ``RecordingFailed``.
+        An event out of order cannot be recorded either: ``RecordingFailed``.
         """
         with self._latch:
-            check_fields(event, fields)
-            time = timestamp(self._clock())
-            line, position = link(self._position, event, time, fields)
-            self._account.add(event, time, fields)
+            event.time = timestamp(self._clock())
+            line, position = link(self._position, event)
+            self._account.add(event)
             write_all(self._log, line + b"\n")
             self._position = position
-            return position.count - 1
+            return event.seq
 
     def store(self, body: bytes, digest: bytes | None = None) -> str:
         """The SHA-256 in hex of ``body`` (masked), once it is stored under it; a body known already costs a hash.
@@ -180,12 +179,13 @@ class Recorder:
         with self._latch:
             counts = self._account.counts
             self.record(
-                EventType.SESSION_FINISHED,
-                outcome=outcome,
-                operations=counts.operations,
-                blocked=counts.blocked,
-                held=counts.held,
-                masked=counts.masked,
+                SessionFinished(
+                    outcome=outcome,
+                    operations=counts.operations,
+                    blocked=counts.blocked,
+                    held=counts.held,
+                    masked=counts.masked,
+                )
             )
             os.fsync(self._log)
             index = self._packs.index()

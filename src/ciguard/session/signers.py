@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ciguard.errors import CredentialMissing
 from ciguard.operation import Json
+from ciguard.session.event import SigningFacts
 from ciguard.session.signature import AUDIENCE_PREFIX, SIGNATURE, Signer, SigningKey, key_name, render
 from ciguard.session.sigstore_bundle import BUNDLE
 from ciguard.session.statement import pre_authentication_encoding, statement
@@ -29,9 +30,9 @@ class ReadySigner:
     sign: Sign = field(repr=False)
 
     @property
-    def announced(self) -> dict[str, Json]:
+    def announced(self) -> SigningFacts:
         """How the log names it."""
-        return {"signer": self.key.signer.value, "keyid": self.key.keyid}
+        return SigningFacts(signer=self.key.signer, keyid=self.key.keyid)
 
     def __str__(self) -> str:
         """Its name for people."""
@@ -45,9 +46,9 @@ class ReadySigstore:
     make: Callable[[bytes], bytes] = field(repr=False)
 
     @property
-    def announced(self) -> dict[str, Json]:
+    def announced(self) -> SigningFacts:
         """How the log names it."""
-        return {"signer": Signer.SIGSTORE.value, "keyid": None}
+        return SigningFacts(signer=Signer.SIGSTORE, keyid=None)
 
     def __str__(self) -> str:
         """Its name for people."""

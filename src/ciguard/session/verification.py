@@ -34,9 +34,8 @@ from ciguard.session.authenticity import (
 )
 from ciguard.session.bodies import INDEX, MAX_INDEX_BYTES, scan_packs
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import own_fields
 from ciguard.session.container import Listing, UnreadableError, list_entries, read_file
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, event_from
 from ciguard.session.frame import MAX_BODY_BYTES
 from ciguard.session.manifest import CUT_OFF, FORMAT, Account, Completeness, OutOfOrderError
 from ciguard.session.originals import MAX_ORIGINALS_BYTES, ORIGINALS
@@ -349,7 +348,7 @@ def _add_up(session: Session) -> Account:
     for seq, event in enumerate(session.events):
         counts = account.counts
         try:
-            account.add(EventType(event["type"]), event["time"], own_fields(event))
+            account.add(event_from(event))
         except OutOfOrderError as error:
             raise FailedError(f"event {seq}: {error}") from None
         if event["type"] == EventType.SESSION_FINISHED:

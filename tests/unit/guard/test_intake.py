@@ -33,7 +33,7 @@ from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, Parts, Request
 from ciguard.session.reading import open_session, request_parts
 from ciguard.session.recorder import Recorder
 from tests.unit.session import sample
@@ -68,7 +68,7 @@ class TakingIn:
         self.directory = folder / "session"
         self.recorder = Recorder(self.directory, time.time_ns)
         self.recorder.write_policy(sample.POLICY)
-        self.recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
+        self.recorder.record(sample.event(EventType.SESSION_STARTED, **sample.STARTED))
         placeholders = Placeholders(b"key")
         masker = Masker([KnownValue("credential", SECRET)], placeholders)
         evaluator = Evaluator(load_policy(FileSource(folder), "policy.yml"))
@@ -92,16 +92,10 @@ class TakingIn:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.intake.admit(codec, split(data, codec.listed), connection, self.record, at_once)
 
-    def record(self, parts: dict[str, Json]) -> int:
+    def record(self, parts: Parts) -> int:
         """Write the request event."""
         return self.recorder.record(
-            EventType.REQUEST,
-            connection="claude",
-            method="POST",
-            path="/",
-            model="m",
-            stream=False,
-            parts=parts,
+            Request(connection="claude", method="POST", path="/", model="m", stream=False, parts=parts)
         )
 
     def judged(self) -> list[tuple[str, list[str]]]:

@@ -103,5 +103,4 @@ def test_more_than_can_be_kept_is_taken_away(repository: Path, monkeypatch: pyte
 
 def test_an_event_names_a_hundred_paths() -> None:
     told = event("after", "restored", [f"path-{number}" for number in range(130)], str.upper)
-    assert isinstance(told["paths"], list)
-    assert (len(told["paths"]), told["paths"][0], told["more"]) == (MOST_NAMED, "PATH-0", 30)
+    assert (len(told.paths), told.paths[0], told.more) == (MOST_NAMED, "PATH-0", 30)

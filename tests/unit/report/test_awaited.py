@@ -20,26 +20,30 @@ def session(folder: Path, command: str, *outcomes: str) -> Session:
     body: dict[str, Json] = {"name": "Bash", "input": {"command": command}}
     for number, outcome in enumerate(outcomes, 1):
         recorder.record(
-            EventType.APPROVAL_REQUESTED,
-            approval=f"3f9a2c.{number}",
-            digest="0" * 24,
-            subject="tool_call",
-            connection="claude",
-            body=recorder.store(dump(body)),
-            place="github.com/acme/shop environment agent-approved",
-            head="c" * 40,
-            quorums=[],
-            expires="2026-12-02T09:30:00Z",
+            sample.event(
+                EventType.APPROVAL_REQUESTED,
+                approval=f"3f9a2c.{number}",
+                digest="0" * 24,
+                subject="tool_call",
+                connection="claude",
+                body=recorder.store(dump(body)),
+                place="github.com/acme/shop environment agent-approved",
+                head="c" * 40,
+                quorums=[],
+                expires="2026-12-02T09:30:00Z",
+            )
         )
         recorder.record(
-            EventType.VERDICT,
-            approval=f"3f9a2c.{number}",
-            outcome=outcome,
-            reason="It waits.",
-            comment=None,
-            waited_ms=0,
-            evidence=[],
-            discounted=0,
+            sample.event(
+                EventType.VERDICT,
+                approval=f"3f9a2c.{number}",
+                outcome=outcome,
+                reason="It waits.",
+                comment=None,
+                waited_ms=0,
+                evidence=[],
+                discounted=0,
+            )
         )
     recorder.finish("done")
     return open_session(folder / "session")

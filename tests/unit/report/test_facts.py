@@ -6,7 +6,7 @@ import pytest
 
 from ciguard.operation import Json
 from ciguard.report.facts import Stop, facts_of
-from ciguard.session.event import EventType
+from ciguard.session.event import AgentExited, EventType, SessionStopped
 from ciguard.session.reading import open_session
 from tests.unit.session import sample
 
@@ -60,8 +60,8 @@ def test_a_session_that_was_cut_off_says_so(tmp_path: Path) -> None:
 def test_a_stopped_session_says_why_and_open_responses_are_said(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     recorder.spool()
-    recorder.record(EventType.SESSION_STOPPED, reason="too many refusals")
-    recorder.record(EventType.AGENT_EXITED, status=-15, signal="SIGTERM")
+    recorder.record(SessionStopped(reason="too many refusals"))
+    recorder.record(AgentExited(status=-15, signal="SIGTERM"))
     recorder.finish("stopped")
     facts = facts_of(open_session(tmp_path / "session"))
     assert facts.outcome == "stopped: too many refusals; incomplete: responses were still being streamed"
@@ -70,7 +70,7 @@ def test_a_stopped_session_says_why_and_open_responses_are_said(tmp_path: Path) 
 
 def test_a_reason_that_the_outcome_gives_is_not_said_twice(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
-    recorder.record(EventType.SESSION_STOPPED, reason="too many refusals")
+    recorder.record(SessionStopped(reason="too many refusals"))
     recorder.finish("the guard stopped: too many refusals")
     assert facts_of(open_session(tmp_path / "session")).outcome == "the guard stopped: too many refusals"
 
@@ -92,17 +92,19 @@ def test_hosts_are_those_that_the_agent_was_let_through_to(tmp_path: Path) -> No
     for host, effect in (("a.example", "forwarded"), ("b.example", "withheld"), ("a.example", "forwarded")):
         body = recorder.store(f'{{"host":"{host}","port":443}}'.encode())
         recorder.record(
-            EventType.OPERATION,
-            operation="connect",
-            connection="",
-            request=None,
-            body=body,
-            masked={},
-            decision={"action": "allow" if effect == "forwarded" else "block", "risk": 0, "reasons": []},
-            effect=effect,
+            sample.event(
+                EventType.OPERATION,
+                operation="connect",
+                connection="",
+                request=None,
+                body=body,
+                masked={},
+                decision={"action": "allow" if effect == "forwarded" else "block", "risk": 0, "reasons": []},
+                effect=effect,
+            )
         )
     transfer: dict[str, Json] = {"operation": 2, "status": 0, "sent": 1, "received": 1, "complete": True, "reason": ""}
-    recorder.record(EventType.TRANSFER, masked={"github-token": 2}, **transfer)
+    recorder.record(sample.event(EventType.TRANSFER, masked={"github-token": 2}, **transfer))
     sample.end(recorder)
     facts = facts_of(open_session(tmp_path / "session"))
     assert facts.hosts == (("a.example:443", 2),)

@@ -16,6 +16,7 @@ from ciguard.approvals.watcher import Decided
 from ciguard.decision import Action, Decision, Reason
 from ciguard.report.approval_comment import Asker
 from ciguard.report.notification import MOST_CONTENT, of_request, of_verdict
+from ciguard.session.event import VerdictOutcome
 from tests.unit.approvals.scene import REQUEST, operation
 
 URL = "https://github.com/acme/shop/pull/7#issuecomment-1"
@@ -31,7 +32,7 @@ def request(command: str = "psql -c 'DROP TABLE users'", url: str = URL, agent: 
     return json.loads(of_request(asked, replace(ASKER, agent=agent), url))
 
 
-def verdict(outcome: str, reason: str) -> Any:
+def verdict(outcome: VerdictOutcome, reason: str) -> Any:
     """The message about a verdict."""
     decided = Decided(outcome, Verdict(outcome == "released", reason), 61_000)
     return json.loads(of_verdict(Asked(REQUEST, operation(), HELD, "", "f" * 64, 17, "e" * 64), ASKER, decided, URL))
@@ -77,7 +78,7 @@ def test_a_request_says_what_why_who_and_where() -> None:
     ("outcome", "title"),
     [("released", "approved"), ("denied", "denied"), ("expired", "expired"), ("withdrawn", "withdrawn")],
 )
-def test_a_verdict_says_what_became_of_it(outcome: str, title: str) -> None:
+def test_a_verdict_says_what_became_of_it(outcome: VerdictOutcome, title: str) -> None:
     message = verdict(outcome, "It was so.")
     check_slack(message)
     assert message["blocks"][0]["text"]["text"].startswith(f"ciguard: {title}")

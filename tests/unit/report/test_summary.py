@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ciguard.operation import Json
 from ciguard.report.markdown import _only_inert
 from ciguard.report.summary import MAX_BYTES, render
-from ciguard.session.event import EventType
+from ciguard.session.event import AgentExited, SessionStopped
 from ciguard.session.reading import open_session
 from tests.unit.session import sample
 
@@ -46,8 +46,8 @@ def hostile_session(directory: Path, text: str) -> str:
     call: Json = {"name": text, "input": {text: text}, "id": text}
     decided = sample.decision("block", 95, (text, text, 95), (text, text, 0))
     sample.operation(recorder, "tool_call", first, call, decided=decided, effect="withheld", masked={text: 1})
-    recorder.record(EventType.SESSION_STOPPED, reason=text)
-    recorder.record(EventType.AGENT_EXITED, status=1, signal=text)
+    recorder.record(SessionStopped(reason=text))
+    recorder.record(AgentExited(status=1, signal=text))
     recorder.finish(text)
     return render(open_session(directory))
 

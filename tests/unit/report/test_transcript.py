@@ -9,7 +9,7 @@ from ciguard.report.facts import facts_of
 from ciguard.report.paint import Line, plain
 from ciguard.report.summary import render
 from ciguard.report.transcript import MAX_LINES, MAX_WIDTH, Entry, Kind, cut, entries, header, whole
-from ciguard.session.event import EventType
+from ciguard.session.event import AgentExited, EventType, Notified, Refused, SessionStopped
 from ciguard.session.reading import Session, open_session
 from tests.unit.session import sample
 
@@ -101,8 +101,8 @@ def test_a_stopped_agent_a_signal_and_a_risk_are_told(tmp_path: Path) -> None:
     first = sample.request(recorder, None, 0)
     decided = sample.decision("allow", 20, ("looks-odd", "Looks odd", 20))
     sample.operation(recorder, "instructions", first, {"texts": ["odd"]}, decided=decided)
-    recorder.record(EventType.SESSION_STOPPED, reason="too many refusals")
-    recorder.record(EventType.AGENT_EXITED, status=-15, signal="SIGTERM")
+    recorder.record(SessionStopped(reason="too many refusals"))
+    recorder.record(AgentExited(status=-15, signal="SIGTERM"))
     shown = [printed(whole(entry)) for entry in entries(open_session(tmp_path / "session"))]
     assert shown[1:] == [
         "09:30:04  instructions\n    odd\n    allow at risk 20\n      looks-odd (+20): Looks odd",
@@ -132,9 +132,9 @@ def test_hostile_content_reaches_the_terminal_inert(tmp_path: Path) -> None:
     call: Json = {"name": text, "input": {text: text}, "id": text}
     decided = sample.decision("block", 95, (text, text, 95))
     sample.operation(recorder, "tool_call", first, call, decided=decided, masked={text: 1})
-    recorder.record(EventType.REFUSED, reason=text, connection=text, method=text, path=text, status=400)
-    recorder.record(EventType.SESSION_STOPPED, reason=text)
-    recorder.record(EventType.AGENT_EXITED, status=0, signal=text)
+    recorder.record(Refused(reason=text, connection=text, method=text, path=text, status=400))
+    recorder.record(SessionStopped(reason=text))
+    recorder.record(AgentExited(status=0, signal=text))
     recorder.finish(text)
     session = open_session(tmp_path / "session")
     lines = [plain(line) for line in header(facts_of(session))]
@@ -147,29 +147,33 @@ def test_requests_for_approval_and_their_verdicts_are_shown(tmp_path: Path) -> N
     recorder = sample.start(tmp_path / "session")
     body = sample.store(recorder, {"name": "Bash", "input": {"command": "x"}})
     recorder.record(
-        EventType.APPROVAL_REQUESTED,
-        approval="3f9a2c.1",
-        digest="0" * 24,
-        subject="tool_call",
-        connection="claude",
-        body=body,
-        place="github.com/acme/shop#7",
-        head="",
-        quorums=[{"count": 2, "approvers": ["@bob", "role:admin"]}],
-        expires="2026-11-02T10:00:00Z",
+        sample.event(
+            EventType.APPROVAL_REQUESTED,
+            approval="3f9a2c.1",
+            digest="0" * 24,
+            subject="tool_call",
+            connection="claude",
+            body=body,
+            place="github.com/acme/shop#7",
+            head="",
+            quorums=[{"count": 2, "approvers": ["@bob", "role:admin"]}],
+            expires="2026-11-02T10:00:00Z",
+        )
     )
     recorder.record(
-        EventType.VERDICT,
-        approval="3f9a2c.1",
-        outcome="expired",
-        reason="Nobody decided.",
-        comment=None,
-        waited_ms=61_500,
-        evidence=[],
-        discounted=0,
+        sample.event(
+            EventType.VERDICT,
+            approval="3f9a2c.1",
+            outcome="expired",
+            reason="Nobody decided.",
+            comment=None,
+            waited_ms=61_500,
+            evidence=[],
+            discounted=0,
+        )
     )
-    recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="request", status=200, reason="")
-    recorder.record(EventType.NOTIFIED, approval="3f9a2c.1", about="verdict", status=500, reason="status 500")
+    recorder.record(Notified(approval="3f9a2c.1", about="request", status=200, reason=""))
+    recorder.record(Notified(approval="3f9a2c.1", about="verdict", status=500, reason="status 500"))
     sample.end(recorder)
     session = open_session(tmp_path / "session")
     asked = "1 asked; 1 expired"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ciguard.operation import Json
-from ciguard.session.event import EventType
+from ciguard.session.event import AgentExited, AgentStarted, Event, EventType, Refused, event_from
 from ciguard.session.recorder import Recorder
 from ciguard.session.signers import job_signer, signed
 
@@ -57,12 +57,17 @@ def store(recorder: Recorder, value: Json) -> str:
     return recorder.store(json.dumps(value).encode())
 
 
+def event(type_: EventType, **fields: Json) -> Event:
+    """An event from what a line of a log would say of it."""
+    return event_from({"type": type_.value, **fields})
+
+
 def start(directory: Path, started: Mapping[str, Json] = STARTED) -> Recorder:
     """A recorder whose session has begun."""
     recorder = Recorder(directory, Steps())
     recorder.write_policy(POLICY)
-    recorder.record(EventType.SESSION_STARTED, **started)
-    recorder.record(EventType.AGENT_STARTED, argv=["claude", "-p", "fix the bug"])
+    recorder.record(event(EventType.SESSION_STARTED, **started))
+    recorder.record(AgentStarted(argv=["claude", "-p", "fix the bug"]))
     return recorder
 
 
@@ -70,13 +75,15 @@ def request(recorder: Recorder, base: int | None, keep: int, *added: Json) -> in
     """A request that adds messages to what an earlier one said."""
     add: list[Json] = [["messages", store(recorder, message)] for message in added]
     return recorder.record(
-        EventType.REQUEST,
-        connection="claude",
-        method="POST",
-        path="/v1/messages",
-        model="claude-test",
-        stream=True,
-        parts={"base": base, "keep": keep, "add": add},
+        event(
+            EventType.REQUEST,
+            connection="claude",
+            method="POST",
+            path="/v1/messages",
+            model="claude-test",
+            stream=True,
+            parts={"base": base, "keep": keep, "add": add},
+        )
     )
 
 
@@ -92,27 +99,31 @@ def operation(
 ) -> int:
     """One decided operation."""
     return recorder.record(
-        EventType.OPERATION,
-        operation=kind,
-        connection="claude",
-        request=request,
-        body=store(recorder, body),
-        masked={**(masked or {})},
-        decision=decided or decision(),
-        effect=effect,
+        event(
+            EventType.OPERATION,
+            operation=kind,
+            connection="claude",
+            request=request,
+            body=store(recorder, body),
+            masked={**(masked or {})},
+            decision=decided or decision(),
+            effect=effect,
+        )
     )
 
 
 def result(recorder: Recorder, kind: str, request: int, body: Json, masked: Mapping[str, int] | None = None) -> int:
     """One result that was allowed."""
     return recorder.record(
-        EventType.RESULT,
-        result=kind,
-        connection="claude",
-        request=request,
-        body=store(recorder, body),
-        masked={**(masked or {})},
-        decision=decision(),
+        event(
+            EventType.RESULT,
+            result=kind,
+            connection="claude",
+            request=request,
+            body=store(recorder, body),
+            masked={**(masked or {})},
+            decision=decision(),
+        )
     )
 
 
@@ -120,13 +131,15 @@ def respond(recorder: Recorder, request: int, status: int = 200, *, complete: bo
     """The end of the answer to a request."""
     usage: Json = {"input_tokens": 10, "output_tokens": 3}
     recorder.record(
-        EventType.RESPONSE,
-        connection="claude",
-        request=request,
-        status=status,
-        complete=complete,
-        usage=usage,
-        reason=reason,
+        event(
+            EventType.RESPONSE,
+            connection="claude",
+            request=request,
+            status=status,
+            complete=complete,
+            usage=usage,
+            reason=reason,
+        )
     )
 
 
@@ -145,14 +158,12 @@ def converse(recorder: Recorder, texts: Sequence[str] = ("Fix the failing test."
     drop: Json = {"name": "Bash", "input": {"command": "psql -c 'DROP TABLE users'"}, "id": "call_2"}
     operation(recorder, "tool_call", second, drop, decided=held, effect="withheld")
     respond(recorder, second, 529, complete=False, reason="the upstream closed the stream")
-    recorder.record(
-        EventType.REFUSED, reason="no session token", connection="claude", method="GET", path="/v1/files", status=401
-    )
+    recorder.record(Refused(reason="no session token", connection="claude", method="GET", path="/v1/files", status=401))
 
 
 def end(recorder: Recorder) -> dict[str, Json]:
     """The agent exits and the session finishes."""
-    recorder.record(EventType.AGENT_EXITED, status=0, signal="")
+    recorder.record(AgentExited(status=0, signal=""))
     return recorder.finish("succeeded", partial(signed, [SIGNER]))
 
 

@@ -45,7 +45,7 @@ def issuer() -> Iterator[Issuer]:
 def record(directory: Path, *signers: ReadySigner, **started: Json) -> Path:
     """A session that ``signers`` sign, with the claims of a job in its log."""
     identity: Json = {"issuer": ISSUER, "claims": CLAIMS, "token_digest": "sha256:" + "1" * 64}
-    named: Json = [signer.announced for signer in signers]
+    named: Json = [msgspec.to_builtins(signer.announced) for signer in signers]
     recorder = sample.start(directory, {**sample.STARTED, "identity": identity, "signing": named, **started})
     recorder.finish("succeeded", lambda manifest, content: signed(signers, manifest, content))
     return directory
@@ -137,7 +137,7 @@ def signing(change: Callable[[list[ReadySigner]], list[ReadySigner]], directory:
     """Step 6 of a session that others sign than those that its log names."""
     named = [job_signer(None), job_signer(None)]
     identity: Json = None
-    announced: Json = [signer.announced for signer in named]
+    announced: Json = [msgspec.to_builtins(signer.announced) for signer in named]
     recorder = sample.start(directory, {**sample.STARTED, "identity": identity, "signing": announced})
     recorder.finish("succeeded", lambda manifest, content: signed(change(named), manifest, content))
     assert open_session(directory).manifest is not None

@@ -12,7 +12,7 @@ from ciguard.operation import Json
 from ciguard.session import chain
 from ciguard.session.canonical import canonical
 from ciguard.session.chain import GENESIS, ChainReader, Position, link, timestamp
-from ciguard.session.event import EventType
+from ciguard.session.event import SessionStopped
 
 TEXT = st.text(st.characters())  # surrogates included
 TIME = "2026-11-02T09:30:00.000Z"
@@ -22,7 +22,7 @@ def log(*reasons: str) -> list[bytes]:
     lines = []
     position = Position()
     for reason in reasons:
-        line, position = link(position, EventType.SESSION_STOPPED, TIME, {"reason": reason})
+        line, position = link(position, SessionStopped(time=TIME, reason=reason))
         lines.append(line)
     return lines
 
@@ -96,7 +96,7 @@ def test_lines_out_of_place_are_found(order: list[int], line: int, what: str) ->
 
 def test_a_line_made_to_fit_does_not() -> None:
     lines = log("one", "two", "three")
-    forged, _ = link(Position(1, GENESIS), EventType.SESSION_STOPPED, TIME, {"reason": "forged"})
+    forged, _ = link(Position(1, GENESIS), SessionStopped(time=TIME, reason="forged"))
     reader = read([lines[0], forged, lines[2]])
     assert reader.damage is not None
     assert (reader.damage.line, reader.damage.seq) == (2, 1)
@@ -131,7 +131,8 @@ def spelt(**changes: Json) -> bytes:
         (spelt(time=7), "time is not"),
         (spelt(reason=7), "fields are not those of session_stopped"),
         (spelt(**{"\x1b]0;x\x07": 1}), r"unknown field `\\x1b\]0;x\\x07`"),
-        (spelt(previous=None), "previous is not the hash"),
+        (spelt(previous=None), r"\$\.previous"),
+        (spelt(previous="f" * 64), "previous is not the hash"),
     ],
 )
 def test_lines_that_are_no_event_are_found(line: bytes, what: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ciguard.operation import OperationKind, ResultKind
-from ciguard.session.event import FIELDS, EventType, check_fields
+from ciguard.session.event import EVENTS, EventType, event_from
 from tests.unit.session.sample import STARTED
 
 DIGEST = "a" * 64
@@ -30,7 +30,7 @@ REQUEST: dict[str, Any] = {
 
 
 def test_every_event_type_has_fields() -> None:
-    assert set(FIELDS) == set(EventType)
+    assert set(EVENTS) == set(EventType)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_every_event_type_has_fields() -> None:
     ],
 )
 def test_fields_of_the_right_shape_pass(event: EventType, fields: dict[str, Any]) -> None:
-    check_fields(event, fields)
+    event_from({**fields, "type": event.value})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_fields_of_the_right_shape_pass(event: EventType, fields: dict[str, Any]
 )
 def test_fields_of_another_shape_are_named(event: EventType, fields: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
-        check_fields(event, fields)
+        event_from({**fields, "type": event.value})
 
 
 VALID: dict[EventType, dict[str, Any]] = {
@@ -164,17 +164,17 @@ def replaced(value: Any, by: object) -> Iterator[Any]:
 )
 @pytest.mark.parametrize("event", EventType)
 def test_nothing_that_is_not_json_or_is_a_fraction_passes_anywhere(event: EventType, other: object) -> None:
-    check_fields(event, VALID[event])
+    event_from({**VALID[event], "type": event.value})
     changed = list(replaced(VALID[event], other))
     assert changed
     for fields in changed:
         with pytest.raises(ValueError, match=r"."):
-            check_fields(event, fields)
+            event_from({**fields, "type": event.value})
 
 
 def test_what_is_held_has_a_known_kind() -> None:
-    asked = VALID[EventType.APPROVAL_REQUESTED]
+    asked = {**VALID[EventType.APPROVAL_REQUESTED], "type": EventType.APPROVAL_REQUESTED.value}
     for kind in (*OperationKind, *ResultKind):
-        check_fields(EventType.APPROVAL_REQUESTED, {**asked, "subject": kind.value})
+        event_from({**asked, "subject": kind.value})
     with pytest.raises(ValueError, match="no kind"):
-        check_fields(EventType.APPROVAL_REQUESTED, {**asked, "subject": "dance"})
+        event_from({**asked, "subject": "dance"})

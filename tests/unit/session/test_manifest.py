@@ -4,29 +4,63 @@ from typing import Any
 
 import pytest
 
+from ciguard.decision import ActionWord
+from ciguard.operation import OperationKind, ResultKind
 from ciguard.session.chain import Position
-from ciguard.session.event import EventType
+from ciguard.session.event import (
+    AgentExited,
+    AgentStarted,
+    DecisionFacts,
+    Event,
+    EventType,
+    Lost,
+    OperationDecided,
+    Parts,
+    Request,
+    ResultDecided,
+    SessionCutOff,
+    SessionFinished,
+    Transfer,
+    Verdict,
+    VerdictOutcome,
+)
 from ciguard.session.manifest import Account, Counts, OutOfOrderError
-from tests.unit.session.sample import STARTED
+from tests.unit.session import sample
 
 TIME = "2026-11-02T09:30:00.000Z"
-ENDED: dict[str, Any] = {"outcome": "succeeded", "operations": 2, "blocked": 1, "held": 1, "masked": 3}
+STARTED = sample.event(EventType.SESSION_STARTED, **sample.STARTED, time=TIME)
+ENDED = SessionFinished(time=TIME, outcome="succeeded", operations=2, blocked=1, held=1, masked=3)
+EXITED = AgentExited(status=3, signal="")
+CUT_OFF = SessionCutOff(time=TIME, lost=Lost(log=0, objects=0), signing=[])
+REQUEST = Request(
+    connection="claude", method="POST", path="/", model="m", stream=False, parts=Parts(base=None, keep=0, add=[])
+)
 
 
-def decided(action: str, **masked: int) -> dict[str, Any]:
-    return {"operation": "prompt", "result": "tool_result", "masked": masked, "decision": {"action": action}}
+def decided(action: ActionWord, **masked: int) -> dict[str, Any]:
+    """What operations and results say alike."""
+    decision = DecisionFacts(action=action, risk=0, reasons=[])
+    return {"connection": "claude", "request": 2, "body": "a" * 64, "masked": masked, "decision": decision}
+
+
+def operation(action: ActionWord, **masked: int) -> OperationDecided:
+    return OperationDecided(operation=OperationKind.PROMPT, effect="forwarded", **decided(action, **masked))
+
+
+def verdict(outcome: VerdictOutcome) -> Verdict:
+    return Verdict(approval="1", outcome=outcome, reason="", comment=None, waited_ms=0, evidence=[], discounted=0)
 
 
 def account() -> Account:
     account = Account()
-    account.add(EventType.SESSION_STARTED, TIME, STARTED)
-    account.add(EventType.OPERATION, TIME, decided("block", aws=2))
-    account.add(EventType.OPERATION, TIME, decided("allow"))
-    account.add(EventType.RESULT, TIME, decided("hold", aws=1))
-    account.add(EventType.REQUEST, TIME, {})
-    account.add(EventType.VERDICT, TIME, {"outcome": "released"})
-    account.add(EventType.VERDICT, TIME, {"outcome": "denied"})
-    account.add(EventType.VERDICT, TIME, {"outcome": "released"})
+    account.add(STARTED)
+    account.add(operation("block", aws=2))
+    account.add(operation("allow"))
+    account.add(ResultDecided(result=ResultKind.TOOL_RESULT, **decided("hold", aws=1)))
+    account.add(REQUEST)
+    account.add(verdict("released"))
+    account.add(verdict("denied"))
+    account.add(verdict("released"))
     return account
 
 
@@ -36,15 +70,15 @@ def test_counts_cover_operations_and_results() -> None:
 
 def test_a_manifest_says_what_the_events_add_up_to() -> None:
     summed = account()
-    summed.add(EventType.AGENT_EXITED, TIME, {"status": 3, "signal": ""})
+    summed.add(EXITED)
     assert not summed.finished
-    summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
+    summed.add(ENDED)
     assert summed.finished
     manifest = summed.manifest(Position(7, "f" * 64), partial={}, bodies=2, index="e" * 64, sealed="")
     assert manifest == {
         "format": 1,
         **{
-            name: STARTED[name]
+            name: sample.STARTED[name]
             for name in ("session", "tool", "lock", "identity", "policy", "isolation", "job", "signing")
         },
         "started": TIME,
@@ -68,30 +102,34 @@ def test_a_manifest_says_what_the_events_add_up_to() -> None:
 
 def test_values_masked_on_the_way_of_a_transfer_count() -> None:
     summed = account()
-    summed.add(EventType.TRANSFER, TIME, {"masked": {"aws": 2}})
+    transfer = Transfer(operation=3, status=200, sent=1, received=1, masked={"aws": 2}, complete=True, reason="")
+    summed.add(transfer)
     assert summed.counts.masked == 5
     assert summed.counts.operations == 2
 
 
 def test_open_responses_make_a_session_incomplete() -> None:
     summed = account()
-    summed.add(EventType.SESSION_FINISHED, TIME, ENDED)
+    summed.add(ENDED)
     manifest = summed.manifest(Position(), partial={"partial/000001": "d" * 64}, bodies=0, index="", sealed="")
     assert manifest["completeness"] == "unfinished responses"
 
 
 def test_a_session_starts_first_and_once() -> None:
     with pytest.raises(OutOfOrderError, match="session_started"):
-        Account().add(EventType.AGENT_STARTED, TIME, {"argv": []})
+        Account().add(AgentStarted(argv=[]))
     with pytest.raises(OutOfOrderError, match="session_started"):
-        account().add(EventType.SESSION_STARTED, TIME, STARTED)
+        account().add(STARTED)
 
 
-@pytest.mark.parametrize(
-    ("end", "fields"), [(EventType.SESSION_FINISHED, ENDED), (EventType.SESSION_CUT_OFF, {"signing": []})]
-)
-def test_nothing_follows_the_end(end: EventType, fields: dict[str, Any]) -> None:
+def test_there_is_no_manifest_before_the_end() -> None:
+    with pytest.raises(OutOfOrderError, match="no end"):
+        account().manifest(Position(), partial={}, bodies=0, index="", sealed="")
+
+
+@pytest.mark.parametrize("end", [ENDED, CUT_OFF])
+def test_nothing_follows_the_end(end: Event) -> None:
     summed = account()
-    summed.add(end, TIME, fields)
+    summed.add(end)
     with pytest.raises(OutOfOrderError, match="follows"):
-        summed.add(EventType.AGENT_EXITED, TIME, {"status": 0, "signal": ""})
+        summed.add(EXITED)

@@ -5,13 +5,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ciguard.errors import RecordingFailed, UsageError
-from ciguard.operation import Json
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, SessionStopped
 from ciguard.session.reading import open_session
 from ciguard.session.recorder import HASHED_TOGETHER, Recorder, Spool
 from tests.unit.session import sample
@@ -49,8 +47,8 @@ def test_a_place_that_is_taken_is_refused(tmp_path: Path, occupy: Callable[[Path
 
 def test_an_event_is_on_disk_when_its_number_is_returned(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "session", sample.Steps())
-    assert recorder.record(EventType.SESSION_STARTED, **sample.STARTED) == 0
-    assert recorder.record(EventType.SESSION_STOPPED, reason="\ud800\0") == 1
+    assert recorder.record(sample.event(EventType.SESSION_STARTED, **sample.STARTED)) == 0
+    assert recorder.record(SessionStopped(reason="\ud800\0")) == 1
     written = [json.loads(line) for line in lines(tmp_path / "session")]
     assert [event["type"] for event in written] == ["session_started", "session_stopped"]
     assert written[1]["time"] == "2026-11-02T09:30:02.000Z"
@@ -142,7 +140,7 @@ def test_the_digest_of_a_spool_is_that_of_its_file(tmp_path: Path, asked: int) -
 
 def every_call(recorder: Recorder, spool: Spool) -> list[Callable[[], object]]:
     return [
-        lambda: recorder.record(EventType.SESSION_STOPPED, reason="r"),
+        lambda: recorder.record(SessionStopped(reason="r")),
         lambda: recorder.store(b"new"),
         lambda: recorder.store(b"known"),
         lambda: recorder.write_policy("p"),
@@ -162,7 +160,7 @@ def refuses_everything(recorder: Recorder, spool: Spool) -> None:
 def broken_log(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
     os.close(recorder._log)
     recorder._descriptors.remove(recorder._log)
-    recorder.record(EventType.SESSION_STOPPED, reason="r")
+    recorder.record(SessionStopped(reason="r"))
 
 
 def broken_objects(directory: Path, recorder: Recorder, _spool: Spool) -> None:
@@ -175,23 +173,8 @@ def broken_spool(_directory: Path, _recorder: Recorder, spool: Spool) -> None:
     spool.append(b"x")
 
 
-def wrong_fields(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
-    recorder.record(EventType.SESSION_STOPPED, reason=1)
-
-
-def fractions(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
-    job: Json = {"share": 0.5}
-    recorder.record(EventType.SESSION_STARTED, **{**sample.STARTED, "job": job})
-
-
-def no_json(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
-    claims: Any = {"repository": ("acme", "shop")}
-    identity: Json = {"issuer": "https://issuer.example.com", "claims": claims, "token_digest": "sha256:" + "1" * 64}
-    recorder.record(EventType.SESSION_STARTED, **{**sample.STARTED, "identity": identity})
-
-
 def wrong_order(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
-    recorder.record(EventType.SESSION_STARTED, **sample.STARTED)
+    recorder.record(sample.event(EventType.SESSION_STARTED, **sample.STARTED))
 
 
 @pytest.mark.parametrize(
@@ -200,9 +183,6 @@ def wrong_order(_directory: Path, recorder: Recorder, _spool: Spool) -> None:
         (broken_log, "Bad file descriptor"),
         (broken_objects, "Bad file descriptor"),
         (broken_spool, "Bad file descriptor"),
-        (wrong_fields, "Expected `str`"),
-        (fractions, "a float has no canonical form"),
-        (no_json, "a tuple has no canonical form"),
         (wrong_order, "one session_started event"),
     ],
 )
@@ -227,7 +207,7 @@ def test_an_interrupted_write_breaks_the_recorder(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        recorder.record(EventType.SESSION_STOPPED, reason="r")
+        recorder.record(SessionStopped(reason="r"))
     monkeypatch.undo()
     refuses_everything(recorder, spool)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -100,7 +101,7 @@ def test_anything_else_is_refused(content: bytes) -> None:
 
 def record(directory: Path, *signers: Any, named: Any = None) -> Path:
     """A session that ``signers`` sign, and that names them or those that are ``named``."""
-    announced = [signer.announced for signer in (signers if named is None else named)]
+    announced = [msgspec.to_builtins(signer.announced) for signer in (signers if named is None else named)]
     recorder = sample.start(directory, {**sample.STARTED, "signing": announced})
     recorder.finish("succeeded", lambda manifest, content: signed(signers, manifest, content))
     return directory

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ciguard.operation import Json
 from ciguard.session import pack_writer
 from ciguard.session.canonical import canonical
-from ciguard.session.chain import Position, link, own_fields
-from ciguard.session.event import EventType
+from ciguard.session.chain import Position
+from ciguard.session.event import Original
 from ciguard.session.frame import Compressor, expand
 from ciguard.session.pack import parse
 from ciguard.session.recorder import Recorder
@@ -48,7 +48,7 @@ def small(tmp_path: Path) -> Path:
 def seal_an_original(recorder: Recorder) -> None:
     """As if a value had been masked, whose original is kept."""
     recorder.append_original(base64.b64encode(b"an age file"))
-    recorder.record(EventType.ORIGINAL, placeholder="[ciguard-masked:token:1]", commitment="c" * 64)
+    recorder.record(Original(placeholder="[ciguard-masked:token:1]", commitment="c" * 64))
 
 
 def failure(directory: Path) -> Step:
@@ -128,7 +128,8 @@ def relink(directory: Path, change: Callable[[list[dict[str, Any]]], object]) ->
     change(events)
     position, chained = Position(), []
     for event in events:
-        line, position = link(position, EventType(event["type"]), event["time"], own_fields(event))
+        line = canonical({**event, "seq": position.count, "previous": position.head})
+        position = Position(position.count + 1, hashlib.sha256(line).hexdigest())
         chained.append(line + b"\n")
     rewrite(directory, chained)
     restate(directory, log={"events": position.count, "head": position.head})

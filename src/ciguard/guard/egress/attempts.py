@@ -9,7 +9,7 @@ from ciguard.decision import Action, Decision, Reason
 from ciguard.guard.judge import Judge, Judgement
 from ciguard.operation import Operation
 from ciguard.policy.egress import EGRESS
-from ciguard.session.event import EventType
+from ciguard.session.event import Refused, Transfer
 from ciguard.session.recorder import Recorder
 
 MOST_REFUSED = 1000
@@ -51,7 +51,7 @@ class Attempts:
             self._judge.record_operation(operation, judgement, None, kinds)
         elif self._refused == MOST_REFUSED + 1:
             reason = "further refused connections and requests of the proxy are not recorded"
-            self._recorder.record(EventType.REFUSED, reason=reason, connection="", method="", path="", status=403)
+            self._recorder.record(Refused(reason=reason, connection="", method="", path="", status=403))
         raise AttemptRefusedError(judgement.refusal)
 
     def transferred(
@@ -69,14 +69,15 @@ class Attempts:
         for kind in kinds:
             masked[kind] = masked.get(kind, 0) + 1
         self._recorder.record(
-            EventType.TRANSFER,
-            operation=operation,
-            status=status,
-            sent=sent,
-            received=received,
-            masked={**masked},
-            complete=not problem,
-            reason=problem,
+            Transfer(
+                operation=operation,
+                status=status,
+                sent=sent,
+                received=received,
+                masked=masked,
+                complete=not problem,
+                reason=problem,
+            )
         )
 
 

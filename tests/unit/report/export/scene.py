@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ciguard.operation import Json
-from ciguard.session.event import EventType
+from ciguard.session.event import EventType, SessionStopped
 from tests.unit.session import sample
 
 
@@ -19,36 +19,40 @@ def record_all(directory: Path, text: str = "text") -> Path:
     sample.operation(recorder, "prompt", request, {"texts": [text]}, decided=sample.decision("mask"), masked={text: 1})
     sample.result(recorder, "tool_result", request, {"texts": [text], "id": text})
     recorder.record(
-        EventType.OPERATION,
-        operation="connect",
-        connection="",
-        request=None,
-        body=sample.store(recorder, {"host": text, "port": 443, "address": text}),
-        masked={},
-        decision=sample.decision(),
-        effect="forwarded",
+        sample.event(
+            EventType.OPERATION,
+            operation="connect",
+            connection="",
+            request=None,
+            body=sample.store(recorder, {"host": text, "port": 443, "address": text}),
+            masked={},
+            decision=sample.decision(),
+            effect="forwarded",
+        )
     )
     recorder.record(
-        EventType.VERDICT,
-        approval="3f9a2c",
-        outcome="released",
-        reason=text,
-        comment=99,
-        waited_ms=1_000,
-        evidence=[
-            {
-                "comment": 101,
-                "account": 1002,
-                "login": "bob",
-                "role": "write",
-                "created": "2026-11-02T09:32:00Z",
-                "body": "a" * 64,
-                "answers": ["b" * 64],
-            }
-        ],
-        discounted=0,
+        sample.event(
+            EventType.VERDICT,
+            approval="3f9a2c",
+            outcome="released",
+            reason=text,
+            comment=99,
+            waited_ms=1_000,
+            evidence=[
+                {
+                    "comment": 101,
+                    "account": 1002,
+                    "login": "bob",
+                    "role": "write",
+                    "created": "2026-11-02T09:32:00Z",
+                    "body": "a" * 64,
+                    "answers": ["b" * 64],
+                }
+            ],
+            discounted=0,
+        )
     )
     sample.respond(recorder, request)
-    recorder.record(EventType.SESSION_STOPPED, reason=text)
+    recorder.record(SessionStopped(reason=text))
     sample.end(recorder)
     return directory

@@ -58,29 +58,33 @@ def links(directory: Path) -> dict[str, str]:
 
 def ask(recorder: Recorder, approval: str, place: str) -> None:
     recorder.record(
-        EventType.APPROVAL_REQUESTED,
-        approval=approval,
-        digest="0" * 16,
-        subject="tool_call",
-        connection="claude",
-        body=sample.store(recorder, {"name": "Bash", "input": {}}),
-        place=place,
-        head="",
-        quorums=[{"count": 1, "approvers": ["@bob"]}],
-        expires="2026-11-02T10:00:00Z",
+        sample.event(
+            EventType.APPROVAL_REQUESTED,
+            approval=approval,
+            digest="0" * 16,
+            subject="tool_call",
+            connection="claude",
+            body=sample.store(recorder, {"name": "Bash", "input": {}}),
+            place=place,
+            head="",
+            quorums=[{"count": 1, "approvers": ["@bob"]}],
+            expires="2026-11-02T10:00:00Z",
+        )
     )
 
 
 def answer(recorder: Recorder, approval: str, outcome: str, comment: int | None) -> None:
     recorder.record(
-        EventType.VERDICT,
-        approval=approval,
-        outcome=outcome,
-        reason="text",
-        comment=comment,
-        waited_ms=1,
-        evidence=[],
-        discounted=0,
+        sample.event(
+            EventType.VERDICT,
+            approval=approval,
+            outcome=outcome,
+            reason="text",
+            comment=comment,
+            waited_ms=1,
+            evidence=[],
+            discounted=0,
+        )
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ciguard.report.html import item
 from ciguard.report.html.item import Item, Room, items
-from ciguard.session.event import EventType
+from ciguard.session.event import CommandsRepeated
 from ciguard.session.reading import open_session
 from tests.unit.session import sample
 
@@ -43,8 +43,8 @@ def test_what_happened_again_is_counted_where_it_stands(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     request = sample.request(recorder, None, 0)
     seq = sample.operation(recorder, "command", request, {"argv": ["ls"]})
-    recorder.record(EventType.COMMANDS_REPEATED, times=[[seq, 3]])
-    recorder.record(EventType.COMMANDS_REPEATED, times=[[seq, 2]])
+    recorder.record(CommandsRepeated(times=[(seq, 3)]))
+    recorder.record(CommandsRepeated(times=[(seq, 2)]))
     (command,) = (one for one in shown(tmp_path / "session") if one.kind == "command")
     assert command.times == 6
 

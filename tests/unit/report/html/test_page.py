@@ -83,16 +83,18 @@ def test_an_approval_stands_with_its_evidence(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     call: Json = {"name": "Bash", "input": {"command": "psql -c 'DROP TABLE users'"}, "id": "c"}
     recorder.record(
-        EventType.APPROVAL_REQUESTED,
-        approval="3f9a2c",
-        digest="a1b2c3d4e5f60718",
-        subject="tool_call",
-        connection="claude",
-        body=sample.store(recorder, call),
-        place="acme/shop#7",
-        head="c" * 40,
-        quorums=[{"count": 2, "approvers": ["@acme/dba", "@bob"]}],
-        expires="2026-11-02T10:00:00.000Z",
+        sample.event(
+            EventType.APPROVAL_REQUESTED,
+            approval="3f9a2c",
+            digest="a1b2c3d4e5f60718",
+            subject="tool_call",
+            connection="claude",
+            body=sample.store(recorder, call),
+            place="acme/shop#7",
+            head="c" * 40,
+            quorums=[{"count": 2, "approvers": ["@acme/dba", "@bob"]}],
+            expires="2026-11-02T10:00:00.000Z",
+        )
     )
     evidence: dict[str, Json] = {
         "comment": 101,
@@ -102,14 +104,16 @@ def test_an_approval_stands_with_its_evidence(tmp_path: Path) -> None:
         "created": "2026-11-02T09:32:00Z",
     }
     recorder.record(
-        EventType.VERDICT,
-        approval="3f9a2c",
-        outcome="released",
-        reason="approved by bob",
-        comment=99,
-        waited_ms=125_300,
-        evidence=[{**evidence, "body": "a" * 64, "answers": ["b" * 64]}],
-        discounted=1,
+        sample.event(
+            EventType.VERDICT,
+            approval="3f9a2c",
+            outcome="released",
+            reason="approved by bob",
+            comment=99,
+            waited_ms=125_300,
+            evidence=[{**evidence, "body": "a" * 64, "answers": ["b" * 64]}],
+            discounted=1,
+        )
     )
     sample.end(recorder)
     text = page(tmp_path / "session")
