@@ -39,7 +39,8 @@ class Latch:
             raise RecordingFailed(self._cause, _REMEDY) from error
 
     def __enter__(self) -> None:
-        self.check()
+        if self._cause:
+            self.check()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ciguard.operation import Json
+from ciguard.operation import Json, OperationKind, ResultKind
 from ciguard.session.chain import Position
 from ciguard.session.event import (
     AgentExited,
@@ -77,8 +77,8 @@ class Account:
         self._agent: dict[str, Json] | None = None
         self._under_way = False
         self._events: Counter[type[Event]] = Counter()
-        self._operations: Counter[str] = Counter()
-        self._results: Counter[str] = Counter()
+        self._operations: Counter[OperationKind] = Counter()
+        self._results: Counter[ResultKind] = Counter()
         self._verdicts: Counter[str] = Counter()
         self._actions: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
@@ -91,10 +91,10 @@ class Account:
         self._events[kind] += 1
         match event:
             case OperationDecided():
-                self._operations[event.operation.value] += 1
+                self._operations[event.operation] += 1
                 self._decided(event.decision, event.masked)
             case ResultDecided():
-                self._results[event.result.value] += 1
+                self._results[event.result] += 1
                 self._decided(event.decision, event.masked)
             case Transfer() if event.masked:
                 self._masked.update(event.masked)
@@ -171,8 +171,8 @@ class Account:
             "outcome": finished.outcome if isinstance(finished, SessionFinished) else CUT_OFF,
             "completeness": completeness.value,
             "agent": self._agent,
-            "operations": dict(self._operations),
-            "results": dict(self._results),
+            "operations": {kind.value: count for kind, count in self._operations.items()},
+            "results": {kind.value: count for kind, count in self._results.items()},
             "decisions": dict(self._actions),
             "verdicts": dict(self._verdicts),
             "masked": dict(self._masked),
