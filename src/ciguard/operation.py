@@ -33,10 +33,9 @@ and ``unread`` says why a script or a standard input is not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 from typing import TypeAlias
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
@@ -86,19 +85,26 @@ class Result:
 
 
 def strings(value: Json) -> list[str]:
-    """Every string in ``value`` in document order, object keys included."""
+    """Every string in ``value``, which is nested no deeper than bodies may be, in document order; keys are strings."""
     found: list[str] = []
-    pending: list[Iterator[Json]] = [iter((value,))]
-    while pending:
-        for item in pending[-1]:
-            if isinstance(item, str):
-                found.append(item)
-            elif isinstance(item, list):
-                pending.append(iter(item))
-                break
-            elif isinstance(item, dict):
-                pending.append(chain.from_iterable(item.items()))
-                break
-        else:
-            pending.pop()
+    _gather(value, found)
     return found
+
+
+def _gather(value: Json, found: list[str]) -> None:
+    # Most of what values hold are strings: a call for each would cost more than all the rest.
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found.append(key)
+            if type(item) is str:
+                found.append(item)
+            elif item is not None:
+                _gather(item, found)
+    elif isinstance(value, list):
+        for item in value:
+            if type(item) is str:
+                found.append(item)
+            else:
+                _gather(item, found)
+    elif isinstance(value, str):
+        found.append(value)
