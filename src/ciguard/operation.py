@@ -34,9 +34,10 @@ and ``unread`` says why a script or a standard input is not there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+import msgspec
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """Any JSON value."""
@@ -66,8 +67,7 @@ class ResultKind(StrEnum):
     ROWS = "rows"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One thing the agent tries to do over ``connection`` (its name in the policy; empty when there is none)."""
 
     kind: OperationKind
@@ -75,8 +75,7 @@ class Operation:
     connection: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What came back for an operation over ``connection``."""
 
     kind: ResultKind

@@ -92,18 +92,17 @@ class Anthropic:
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
 
-    def remote(self, label: str, value: Json) -> Iterator[str]:
+    def remote(self, label: str, value: Json) -> list[str]:
         """See :meth:`ciguard.codecs.codec.Codec.remote`."""
         match label.casefold():
             case "metadata":
-                return
+                return []
             case "tools":
-                yield from typed_tools(value, lambda type_, _: bool(_OWN_TOOLS.fullmatch(type_)), missing="custom")
+                return list(typed_tools(value, lambda type_, _: bool(_OWN_TOOLS.fullmatch(type_)), missing="custom"))
             case "mcp_servers":
-                yield tool("mcp")
-                yield from addresses_in(value)
+                return [tool("mcp"), *addresses_in(value)]
             case _:
-                yield from addresses_in(value)
+                return addresses_in(value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`."""

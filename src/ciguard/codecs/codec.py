@@ -125,7 +125,7 @@ class Codec(Protocol):
     def sayings(self, label: str, value: Json) -> list[Saying]:
         """Who says what in the request part ``value`` under the top-level key ``label``."""
 
-    def remote(self, label: str, value: Json) -> Iterator[str]:
+    def remote(self, label: str, value: Json) -> list[str]:
         """What the request part ``value`` has the service itself do: the texts of the operation ``remote``."""
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:

@@ -87,20 +87,18 @@ class Gemini:
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
 
-    def remote(self, label: str, value: Json) -> Iterator[str]:
+    def remote(self, label: str, value: Json) -> list[str]:
         """See :meth:`ciguard.codecs.codec.Codec.remote`."""
         match _snake(label):
             case "tools":
-                for one in value if isinstance(value, list) else [value]:
-                    yield from _tools(one)
-                yield from addresses_in(value)
+                tools = value if isinstance(value, list) else [value]
+                return [*(text for one in tools for text in _tools(one)), *addresses_in(value)]
             case "cached_content":
-                yield tool("cached_content")
+                return [tool("cached_content")]
             case "generate_content_request" if isinstance(value, dict):
-                for key, inner in value.items():
-                    yield from self.remote(key, inner)
+                return [text for key, inner in value.items() for text in self.remote(key, inner)]
             case _:
-                yield from addresses_in(value)
+                return addresses_in(value)
 
     def withhold(self, value: Json, id_: str, note: str) -> Json:
         """See :meth:`ciguard.codecs.codec.Codec.withhold`."""

@@ -77,7 +77,7 @@ class OpenAIChat:
             case _:
                 return [Saying(SayingKind.INSTRUCTIONS, texts_in([value]))]
 
-    def remote(self, label: str, value: Json) -> Iterator[str]:
+    def remote(self, label: str, value: Json) -> list[str]:
         """See :meth:`ciguard.codecs.codec.Codec.remote`."""
         return openai_remote(label, value)
 

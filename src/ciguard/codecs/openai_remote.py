@@ -7,7 +7,6 @@ https://platform.openai.com/docs/api-reference/chat/create (``web_search_options
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from ciguard.codecs.remote import addresses_in, tool, typed_tools
 from ciguard.operation import Json
@@ -34,25 +33,23 @@ _ABOUT_TOOLS = re.compile(r".*(?:search|plugin|connector).*")
 """Keys of a request that turn tools on by themselves, at OpenAI and at services that speak its API."""
 
 
-def openai_remote(label: str, value: Json) -> Iterator[str]:
+def openai_remote(label: str, value: Json) -> list[str]:
     """See :meth:`ciguard.codecs.codec.Codec.remote`."""
     match label.casefold():
         case "metadata" | "client_metadata":
-            return
+            return []
         case "tools":
-            yield from typed_tools(value, _is_own)
+            return list(typed_tools(value, _is_own))
         case "prompt" if value is not None:
             # A prompt that the service has stored may bring tools with it.
-            yield tool("prompt")
-            yield from addresses_in(value)
+            return [tool("prompt"), *addresses_in(value)]
         case folded if _ABOUT_TOOLS.fullmatch(folded):
-            yield tool(folded)
-            yield from addresses_in(value)
+            return [tool(folded), *addresses_in(value)]
         case _:
             if isinstance(value, dict) and "tools" in value and value.get("type") != _LISTED_BEFORE:
-                yield from typed_tools(value["tools"], _is_own)
-                value = {key: inner for key, inner in value.items() if key != "tools"}
-            yield from addresses_in(value)
+                others: Json = {key: inner for key, inner in value.items() if key != "tools"}
+                return [*typed_tools(value["tools"], _is_own), *addresses_in(others)]
+            return addresses_in(value)
 
 
 def _is_own(type_: str, described: dict[str, Json]) -> bool:

@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator
 
 from ciguard.operation import Json
 
-_DATA = frozenset(
+_ELSEWHERE = frozenset(
+    # Keys under which JSON is the agent's: arguments and results of its tools, and their schemas.
     {"input", "arguments", "args", "response", "metadata", "input_examples"}
     | {"parameters", "parametersJsonSchema", "input_schema", "inputSchema", "schema", "output_schema"}
     | {"responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"}
+    # Keys under which an earlier answer says what the service has looked at; it is not fetched again.
+    | {"citations", "annotations", "action"}
 )
-"""Keys under which JSON is the agent's: arguments and results of its tools, and their schemas."""
-
-_ORIGINS = frozenset({"citations", "annotations", "action"})
-"""Keys under which an earlier answer says what the service has looked at; it is not fetched again."""
 
 _ORIGIN_TYPES = ("web_search_result", "web_fetch_result")
 
 _ADDRESS_KEY = re.compile(r"(?i).*ur[il]s?")
 _UNNAMED = "?"
+_CONTAINERS = (dict, list)  # asked much faster than a union
 
 
 def tool(name: Json) -> str:
@@ -38,24 +38,24 @@ def address(url: str) -> str:
     return f"address {url}"
 
 
-def addresses_in(value: Json) -> Iterator[str]:
+def addresses_in(value: Json) -> list[str]:
     """Every address in ``value``. What a ``data:`` address holds is in the request itself."""
+    found: list[str] = []
     pending: list[tuple[Json, bool]] = [(value, False)]
     while pending:
         here, named = pending.pop()
-        match here:
-            case str() if named and here and not here.startswith("data:"):
-                yield address(here)
-            case list():
-                pending.extend((item, named) for item in reversed(here))
-            case dict():
-                origin = here.get("type") in _ORIGIN_TYPES
-                for key in reversed(here):
-                    named = _ADDRESS_KEY.fullmatch(key) is not None and not origin
-                    if key not in _DATA and key not in _ORIGINS:
-                        pending.append((here[key], named))
-            case _:
-                continue
+        if isinstance(here, str):
+            if named and here and not here.startswith("data:"):
+                found.append(address(here))
+        elif isinstance(here, list):
+            pending += [(item, named) for item in reversed(here)]
+        elif isinstance(here, dict):
+            origin = here.get("type") in _ORIGIN_TYPES
+            for key, inner in reversed(here.items()):
+                named = not origin and _ADDRESS_KEY.fullmatch(key) is not None
+                if (named or isinstance(inner, _CONTAINERS)) and key not in _ELSEWHERE:
+                    pending.append((inner, named))
+    return found
 
 
 def typed_tools(tools: Json, is_own: Callable[[str, dict[str, Json]], bool], missing: str = "") -> Iterator[str]:

@@ -13,12 +13,12 @@ import asyncio
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from ciguard.codecs.answer import list_of, object_of
 from ciguard.codecs.codec import Codec, Saying, SayingKind
@@ -30,7 +30,7 @@ from ciguard.guard.mask_rules import mask_by_rules
 from ciguard.guard.new_parts import NewPart, read_new
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind
+from ciguard.operation import Json, Operation, OperationKind, Result, ResultKind, strings
 from ciguard.session.event import Parts
 from ciguard.session.recorder import Recorder
 from ciguard.session.reference import Places, places_in, refer
@@ -53,10 +53,10 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """A new part whose body is stored: its value there, how the log lists it, what goes on for it, and its refusal."""
+    """A new part whose body is stored: the strings in that, how the log lists it, what goes on for it, its refusal."""
 
     key: PartKey
-    value: Json
+    texts: list[str]
     listed: tuple[str, str]
     forwarded: Part
     refusal: str
@@ -73,9 +73,7 @@ class Admitted(msgspec.Struct, frozen=True):
 T = TypeVar("T")
 
 _Listed = tuple[tuple[str, str], ...]
-_Digests = defaultdict[SayingKind, set[bytes]]
 _Subject = tuple[Operation | Result, tuple[str, ...]]
-_Judged = tuple[Operation | Result, Judgement, tuple[str, ...]]
 
 
 class Waiting(Protocol):
@@ -94,9 +92,10 @@ class Intake:
         self._recorder = recorder
         # By connection and codec.
         self._known: defaultdict[tuple[str, str], Known] = defaultdict(Known)
-        # Texts by their digests: those that were judged, by connection and speaker; those that were refused, with why;
-        # and those that humans are asked about: set once these have decided, or nobody waits for that any more.
-        self._judged: defaultdict[tuple[str, SayingKind], set[bytes]] = defaultdict(set)
+        # Texts by their digests: those that were judged, by connection, each with the mark of its speaker; those that
+        # were refused, with why; and those that humans are asked about: set once these have decided, or nobody waits
+        # for that any more.
+        self._judged: defaultdict[str, set[bytes]] = defaultdict(set)
         self._refused: dict[tuple[str, bytes], str] = {}
         self._asking: dict[tuple[str, bytes], asyncio.Event] = {}
         self._signed: dict[str, dict[str, str]] = {}
@@ -105,7 +104,7 @@ class Intake:
 
     def heard(self, text: str, connection: str) -> None:
         """``text`` went to the agent over ``connection``: when it comes back as the model's own, it is not new."""
-        self._judged[connection, SayingKind.ASSISTANT].add(_digest(text))
+        self._judged[connection].add(_digest(text) + _MARKS[SayingKind.ASSISTANT])
 
     def answered(self, message: Json, connection: str) -> None:
         """``message`` is an answer as it came over ``connection``: its signed texts are kept for the way back."""
@@ -141,18 +140,18 @@ class Intake:
             if asking is None:
                 break
             await waiting(asking.wait())
-        said: _Digests = defaultdict(set)
+        said: set[bytes] = set()
         subjects = self._subjects(new, connection, said)
         decided = [self._judge.decide(subject) for subject, _ in subjects]
+        judged = [one for one in decided if not isinstance(one, Held)]
+        if len(judged) == len(decided):
+            return self._take_in(codec, document, connection, known, new, subjects, judged, said, record)
         held = [one for one in decided if isinstance(one, Held)]
-        with self._asking_about(held) if held else nullcontext():
-            released = iter(await waiting(self._released(held)) if held else ())
-            # Nothing below waits: no other request comes between a decision and what it leads to.
-            judged = [
-                (subject, next(released) if isinstance(one, Held) else one, kinds)
-                for (subject, kinds), one in zip(subjects, decided, strict=True)
-            ]
-            return self._take_in(codec, document, connection, known, new, judged, said, record)
+        with self._asking_about(held):
+            released = iter(await waiting(self._released(held)))
+            # Nothing waits from here on: no other request comes between a decision and what it leads to.
+            judged = [next(released) if isinstance(one, Held) else one for one in decided]
+            return self._take_in(codec, document, connection, known, new, subjects, judged, said, record)
 
     def _take_in(
         self,
@@ -161,12 +160,15 @@ class Intake:
         connection: str,
         known: Known,
         new: list[NewPart],
-        judged: list[_Judged],
-        said: _Digests,
+        subjects: list[_Subject],
+        judged: list[Judgement],
+        said: set[bytes],
         record: Callable[[Parts], int],
     ) -> Admitted:
         """Remember and record what became of the ``new`` parts of ``document``."""
-        judged = [self._guilty_first(*one) if one[1].refusal else one for one in judged]
+        for place, judgement in enumerate(judged):
+            if judgement.refusal:
+                subjects[place] = self._guilty_first(*subjects[place], judgement.refusal)
         stored = [self._store(codec, one, connection) for one in new]
         for one in stored:
             known.listed[one.key] = one.listed
@@ -177,11 +179,10 @@ class Intake:
         listed = tuple([known.listed[part.key] for part in document.parts])
         seq = record(self._difference(listed))
         # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
-        for speaker, digests in said.items():
-            self._judged[connection, speaker].update(digests)
+        self._judged[connection] |= said
         self._requests.append((seq, listed))
-        places = places_in([(one.listed[1], one.value) for one in stored])
-        for subject, judgement, kinds in judged:
+        places = places_in((one.listed[1], one.texts) for one in stored) if subjects else {}
+        for (subject, kinds), judgement in zip(subjects, judged, strict=True):
             self._record(subject, judgement, seq, kinds, places)
         refusal = ""
         if known.refusals:
@@ -190,10 +191,10 @@ class Intake:
             document = document.with_parts([known.forwarded.get(part.key, part) for part in document.parts])
         return Admitted(document, seq, refusal)
 
-    def _subjects(self, new: list[NewPart], connection: str, said: _Digests) -> list[_Subject]:
+    def _subjects(self, new: list[NewPart], connection: str, said: set[bytes]) -> list[_Subject]:
         """The operations and results that the texts never judged before make up, with the kinds masked in their parts.
 
-        ``said`` gathers the digests of these texts.
+        ``said`` gathers what these texts are remembered by.
         """
         operations: dict[OperationKind | ResultKind, tuple[list[Json], dict[PartKey, tuple[str, ...]]]] = {}
         results: list[_Subject] = []
@@ -206,25 +207,27 @@ class Intake:
                         body: dict[str, Json] = {"texts": texts, "id": saying.id}
                         results.append((Result(ResultKind.TOOL_RESULT, body, connection), one.kinds))
                 else:
-                    gathered, kinds = operations.setdefault(_KINDS[saying.kind], ([], {}))
+                    kind = _KINDS[saying.kind]
+                    if kind not in operations:
+                        operations[kind] = ([], {})
+                    gathered, kinds = operations[kind]
                     gathered += texts
                     kinds[one.part.key] = one.kinds
-        subjects: list[_Subject] = [
+        return [
             (Operation(kind, {"texts": operations[kind][0]}, connection), tuple(chain(*operations[kind][1].values())))
-            for kind in (OperationKind.INSTRUCTIONS, OperationKind.PROMPT, OperationKind.REMOTE)
+            for kind in _ORDER
             if kind in operations and operations[kind][0]
-        ]
-        return subjects + results
+        ] + results
 
-    def _fresh(self, saying: Saying, connection: str, said: _Digests) -> list[Json]:
+    def _fresh(self, saying: Saying, connection: str, said: set[bytes]) -> list[Json]:
         """The texts of ``saying`` that nobody of its kind said before."""
-        before, now = self._judged[connection, saying.kind], said[saying.kind]
+        judged = self._judged[connection]
         found: list[Json] = []
         for text in saying.texts:
-            digest = _digest(text)
-            if digest not in before and digest not in now:
+            remembered = _digest(text) + _MARKS[saying.kind]
+            if remembered not in judged and remembered not in said:
                 found.append(text)
-            now.add(digest)
+            said.add(remembered)
         return found
 
     def _asked_of_others(self, new: list[NewPart], connection: str) -> asyncio.Event | None:
@@ -256,13 +259,13 @@ class Intake:
         """What humans say, who are asked about all of ``held`` at once."""
         return await asyncio.gather(*(self._judge.ask(one) for one in held))
 
-    def _guilty_first(self, subject: Operation | Result, judgement: Judgement, kinds: tuple[str, ...]) -> _Judged:
+    def _guilty_first(self, subject: Operation | Result, kinds: tuple[str, ...], refusal: str) -> _Subject:
         """A refused subject, what it is refused for in front: people read that first. These texts stay refused."""
         guilty = self._guilty(subject)
         for text in guilty:
-            self._refused[subject.connection, _digest(text)] = judgement.refusal
+            self._refused[subject.connection, _digest(text)] = refusal
         innocent = [text for text in list_of(subject.body["texts"]) if text not in guilty]
-        return replace(subject, body={**subject.body, "texts": [*guilty, *innocent]}), judgement, kinds
+        return replace(subject, body={**subject.body, "texts": [*guilty, *innocent]}), kinds
 
     def _guilty(self, subject: Operation | Result) -> list[str]:
         """The texts of a refused subject that are refused on their own; all of them when only their sum is."""
@@ -283,7 +286,8 @@ class Intake:
         recorded = part if value is new.original else Part.of(part.label, dump(value), item=part.item)
         forwarded = recorded if restored is value else Part.of(part.label, dump(restored), item=part.item)
         listed = part.label, self._recorder.store(recorded.raw, recorded.digest)
-        return _Stored(part.key, value, listed, forwarded, refusal)
+        texts = new.texts if value is new.masked else strings(value)
+        return _Stored(part.key, texts, listed, forwarded, refusal)
 
     def _without_refused(self, codec: Codec, new: NewPart, connection: str) -> tuple[Json, str]:
         """The value of a new part without the results that were refused, and why the whole request is refused."""
@@ -335,7 +339,10 @@ def _common(mine: _Listed, theirs: _Listed) -> int:
     length = min(len(mine), len(theirs))
     if mine[:length] == theirs[:length]:
         return length
-    return next(place for place in range(length) if mine[place] != theirs[place])
+    place = 0
+    while mine[place] == theirs[place]:
+        place += 1
+    return place
 
 
 _KINDS: dict[SayingKind, OperationKind | ResultKind] = {
@@ -346,6 +353,12 @@ _KINDS: dict[SayingKind, OperationKind | ResultKind] = {
     SayingKind.TOOL_RESULT: ResultKind.TOOL_RESULT,
 }
 """What the texts of each speaker make up."""
+
+_ORDER = (OperationKind.INSTRUCTIONS, OperationKind.PROMPT, OperationKind.REMOTE)
+"""The order in which the operations of one request are judged and recorded."""
+
+_MARKS = {kind: bytes([place]) for place, kind in enumerate(SayingKind)}
+"""What tells the texts of each speaker apart in what is remembered of them."""
 
 
 def _digest(text: str) -> bytes:

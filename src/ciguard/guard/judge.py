@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from ciguard.approvals.approver import Approver
 from ciguard.codecs.document import dump
 from ciguard.decision import ALLOWED, Action, Decision, Reason
@@ -24,8 +26,7 @@ APPROVED_FOR_SESSION = "ciguard:approved-for-session"
 """The reason why what a rule holds goes on without asking again, where an approval is for the whole session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """What happens to an operation or result: ``refusal`` is empty when it may go on, else a sentence for the agent.
 
     ``lasting`` says that the same would be judged alike again: people decide on one operation only.
@@ -40,8 +41,7 @@ PASSED = Judgement(ALLOWED)
 """No rule has anything to say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What only a human can release."""
 
     subject: Operation | Result
@@ -115,8 +115,6 @@ class Judge:
         """The judgement on ``subject`` as far as the policy alone decides."""
         if self.stopped:
             return self._over()
-        if not self.evaluator.watches(subject.kind, subject.connection):
-            return PASSED
         decision = self.evaluator.decide(subject)
         if decision is ALLOWED:
             return PASSED

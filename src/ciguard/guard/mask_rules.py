@@ -22,6 +22,8 @@ def mask_by_rules(
 
     The same object when no rule found anything.
     """
+    if evaluator.masks_nothing:
+        return value, ()
     watched = [kind for kind in kinds if evaluator.masks(kind, connection)]
     if not watched:
         return value, ()

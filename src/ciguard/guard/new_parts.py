@@ -15,11 +15,13 @@ from ciguard.operation import Json, strings
 
 
 class NewPart(msgspec.Struct, frozen=True):
-    """A part that was not seen before: its value, the same masked, the kinds of what was, and who says what in it."""
+    """A part that was not seen before: its value, the same masked, the strings in that, the kinds of what was masked,
+    and who says what in it."""
 
     part: Part
     original: Json
     masked: Json
+    texts: list[str]
     kinds: tuple[str, ...]
     sayings: Sequence[Saying]
 
@@ -29,13 +31,17 @@ def read_new(codec: Codec, document: Document, places: Iterable[int], masker: Ma
 
     Raises :class:`~ciguard.codecs.error.WireError` when one cannot be read.
     """
-    read = [(document.parts[place], document.read(place)) for place in places]
-    masked = [mask_message_fields(value, masker) for _, value in read]
-    secrets = masker.mask_each(strings([value for value, _ in masked]))
+    read: list[tuple[Part, Json, Json, tuple[str, ...], list[str]]] = []
+    for place in places:
+        part, original = document.parts[place], document.read(place)
+        given, fields = mask_message_fields(original, masker)
+        read.append((part, original, given, fields, strings(given)))
+    secrets = masker.mask_each([text for *_, texts in read for text in texts])
     new: list[NewPart] = []
-    for (part, original), (given, fields) in zip(read, masked, strict=True):
+    for part, original, given, fields, texts in read:
         value, kinds = with_masked(given, secrets)
-        new.append(NewPart(part, original, value, (*fields, *kinds), _sayings(codec, part, value)))
+        said = texts if value is given else strings(value)
+        new.append(NewPart(part, original, value, said, (*fields, *kinds), _sayings(codec, part, value)))
     return new if masker.names is None else _nameless(codec, new, masker)
 
 
@@ -46,8 +52,11 @@ def _nameless(codec: Codec, new: list[NewPart], masker: Masker) -> list[NewPart]
     changed: list[NewPart] = []
     for one, texts in zip(new, said, strict=True):
         value, kinds = with_masked(one.masked, {text: named[text] for text in texts & named.keys()})
-        sayings = one.sayings if value is one.masked else _sayings(codec, one.part, value)
-        changed.append(NewPart(one.part, one.original, value, (*one.kinds, *kinds), sayings))
+        if value is one.masked:
+            changed.append(one)
+            continue
+        sayings = _sayings(codec, one.part, value)
+        changed.append(NewPart(one.part, one.original, value, strings(value), (*one.kinds, *kinds), sayings))
     return changed
 
 
@@ -58,6 +67,6 @@ _SAID = frozenset({SayingKind.PROMPT, SayingKind.TOOL_RESULT, SayingKind.ASSISTA
 def _sayings(codec: Codec, part: Part, value: Json) -> Sequence[Saying]:
     """Who says what in ``value``, which stands for ``part``, and what it asks of the model's service."""
     sayings = codec.sayings(part.label, value)
-    if remote := tuple(dict.fromkeys(codec.remote(part.label, value))):
-        sayings.append(Saying(SayingKind.REMOTE, remote))
+    if remote := codec.remote(part.label, value):
+        sayings.append(Saying(SayingKind.REMOTE, tuple(dict.fromkeys(remote))))
     return sayings

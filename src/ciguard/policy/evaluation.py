@@ -28,12 +28,14 @@ class Evaluator:
             name: _by_kind((*policy.rules, *rules))
             for name, rules in (("", ()), *((name, c.rules) for name, c in policy.connections.items()))
         }
-        self._masks = {
-            name: {
-                kind: [m for m in watch.matchers if m.rule.action is ActionWord.MASK] for kind, watch in rules.items()
-            }
+        hiding = {
+            (name, kind): [matcher for matcher in watch.matchers if matcher.rule.action is ActionWord.MASK]
             for name, rules in self._rules.items()
+            for kind, watch in rules.items()
         }
+        self._masks = {place: matchers for place, matchers in hiding.items() if matchers}
+        self.masks_nothing = not self._masks
+        """Whether no rule hides anything anywhere."""
 
     def watches(self, kind: OperationKind | ResultKind, connection: str) -> bool:
         """Whether anything there decides on ``kind``: a rule, ``egress``, or that the connection is not declared.
@@ -49,15 +51,16 @@ class Evaluator:
 
     def masks(self, kind: OperationKind | ResultKind, connection: str) -> bool:
         """Whether any rule hides something in ``kind`` there."""
-        return bool(self._masks.get(connection, {}).get(kind))
+        return (connection, kind) in self._masks
 
     def decide(self, subject: Operation | Result) -> Decision:
         """The decision: the most severe of what the matching rules and the risk thresholds ask for."""
-        if subject.connection not in self._rules:
+        rules = self._rules.get(subject.connection)
+        if rules is None:
             declared = ", ".join(self._policy.connections) or "none"
             text = f"The policy declares no connection {subject.connection!r}; it declares: {declared}."
             return Decision(Action.BLOCK, reasons=(Reason(UNDECLARED_CONNECTION, text),))
-        watch = self._rules[subject.connection].get(subject.kind)
+        watch = rules.get(subject.kind)
         matched = watch.matched(subject) if watch is not None else []
         decision = concluded(matched, self._policy.approval) if matched else ALLOWED
         if isinstance(subject, Operation) and (reason := self._fixed(subject)) is not None:
@@ -90,7 +93,7 @@ class Evaluator:
         """
         found = [
             (start, end, matcher.rule.id)
-            for matcher in self._masks.get(connection, {}).get(kind, ())
+            for matcher in self._masks.get((connection, kind), ())
             for start, end in matcher.spans(text)
         ]
         merged: list[tuple[int, int, str]] = []

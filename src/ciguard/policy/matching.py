@@ -68,11 +68,10 @@ class Subject:
         The keys that every body of its kind has are not the agent's words and are left out.
         """
         if self._encoded is None:
-            body = dict(self._subject.body)
-            texts = [key for key in body if key not in _ENVELOPE]
-            texts += strings([*body.values()])
+            body = self._subject.body
+            texts = [*(body.keys() - _ENVELOPE), *strings([*body.values()])]
             if self._subject.kind in _ARGUMENT_KINDS:
-                texts += _lines(body)
+                texts += _lines(dict(body))
             self._encoded = [encoded(text) for text in texts]
         return self._encoded
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ciguard.operation import Json, strings
+from ciguard.operation import Json
 
 SHORTEST = 256
 """Characters below which a text is repeated."""
@@ -18,11 +18,11 @@ Places = Mapping[str, tuple[str, int]]
 """Where texts stand: the digest of a body, and the number of the string in it."""
 
 
-def places_in(values: Iterable[tuple[str, Json]]) -> dict[str, tuple[str, int]]:
-    """Where the long strings of ``values`` stand; each value comes with the digest of the body that holds it."""
+def places_in(bodies: Iterable[tuple[str, Sequence[str]]]) -> dict[str, tuple[str, int]]:
+    """Where the long strings of ``bodies`` stand; each body is its digest and its strings."""
     places: dict[str, tuple[str, int]] = {}
-    for digest, value in values:
-        for number, text in enumerate(strings(value)):
+    for digest, texts in bodies:
+        for number, text in enumerate(texts):
             if len(text) >= SHORTEST:
                 places.setdefault(text, (digest, number))
     return places

@@ -25,7 +25,7 @@ def test_what_is_referred_to_is_resolved(parts: list[Json], others: list[str]) -
     stored = {str(number): json.loads(json.dumps(part)) for number, part in enumerate(parts)}
     said: list[Json] = [*(text for part in parts for text in strings(part)), *others]
     body: Mapping[str, Json] = {"texts": said, "id": "x"}
-    referred = refer(body, places_in((str(number), part) for number, part in enumerate(parts)))
+    referred = refer(body, places_in((str(number), strings(part)) for number, part in enumerate(parts)))
     assert resolve(json.loads(json.dumps(referred)), lambda digest: list(strings(stored[digest]))) == body
     long = {text for part in parts for text in strings(part) if len(text) >= SHORTEST}
     left = referred["texts"]
