@@ -70,6 +70,10 @@ cd "$OLDPWD" && exec "$@"
 """Makes the ordinary user one that has sudo without a password, as on hosted runners, in a mount namespace alone."""
 
 
+SUDOERS = Path("/etc/sudoers.d")
+"""Where sudo is installed, and nowhere else."""
+
+
 def hosts() -> list[Host]:
     """Everybody whom the user of these tests can be."""
     if os.getuid() != 0:
@@ -79,13 +83,14 @@ def hosts() -> list[Host]:
     nothing = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
     user = ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--")
     sudoer = ("unshare", "--mount", "sh", "-c", SUDOER, "sh", *user)
+    with_sudo = SUDOERS.is_dir() and CAP_SYS_ADMIN in effective_capabilities()
     return [
         Host("root", (), 0),
         Host("root in a user's workspace", (), ORDINARY),
         Host("root in a container", containers, 0),
         Host("root without capabilities", nothing, 0),
         Host("user", user, ORDINARY),
-        *([Host("user with sudo", sudoer, ORDINARY)] if CAP_SYS_ADMIN in effective_capabilities() else []),
+        *([Host("user with sudo", sudoer, ORDINARY)] if with_sudo else []),
     ]
 
 
