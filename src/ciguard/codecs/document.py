@@ -15,9 +15,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -65,22 +64,23 @@ class Part(msgspec.Struct, frozen=True):
         return self.key[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A request body: its exact bytes, and its parts in order; the items of the list under ``listed`` come apart.
 
-    ``values`` are those of its parts that had to be parsed to tell the parts apart, by their places.
+    ``values`` are those of its parts that had to be parsed to tell the parts apart: of the part at ``first`` and of
+    those that follow it.
     """
 
     raw: bytes
     parts: tuple[Part, ...]
-    values: Mapping[int, Json] = field(default_factory=dict, compare=False, repr=False)
+    values: Sequence[Json] = ()
+    first: int = 0
 
     def read(self, place: int) -> Json:
         """The parsed value of the part at ``place``. Raises :class:`WireError` like :func:`parse`."""
-        if place not in self.values:
+        if not 0 <= place - self.first < len(self.values):
             return parse(self.parts[place].raw)
-        value = self.values[place]
+        value = self.values[place - self.first]
         _refuse_depth(self.parts[place].raw, value)
         return value
 
@@ -136,7 +136,23 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
             written.append(parts[-1].raw)
     if b"".join([*written, b"}"]) != raw:
         return None
-    return Document(raw, tuple(parts), dict(enumerate(values)))
+    return Document(raw, tuple(parts), values)
+
+
+def split_items(raw: bytes, label: str) -> tuple[list[Part], list[Json]] | None:
+    """The items of the list ``raw`` as parts of a body under ``label``, and their values if they were parsed.
+
+    None when it has none, or is not JSON that can be told apart quickly.
+    """
+    try:
+        values = _decode_list(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError, WireError):
+        return None
+    refuse_many(len(values))
+    written = [_encode(value) for value in values]
+    if b"[" + b",".join(written) + b"]" != raw:
+        values, written = [], [bytes(entry) for entry in _split_list.decode(raw)]
+    return ([Part.of(label, item, item=True) for item in written], values) if written else None
 
 
 def refuse_many(parts: int) -> None:
@@ -269,6 +285,7 @@ def _finite(digits: str) -> float:
 
 _strict = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
 _decode = msgspec.json.Decoder(float_hook=_finite).decode
+_decode_list = msgspec.json.Decoder(list[Any], float_hook=_finite).decode
 
 
 def parse(raw: bytes | str) -> Json:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
 
-from ciguard.codecs.document import BEFORE_VALUE, Document, Part, dump, refuse_many, split
+import msgspec
+
+from ciguard.codecs.document import BEFORE_VALUE, Document, Part, refuse_many, split, split_items
 
 KEPT = 4
 """Earlier bodies that a new one is compared with, one for each conversation: an agent may lead several at a time."""
@@ -31,8 +32,7 @@ _SPACE = re.compile(rb"[ \t\n\r,]*")
 _CHUNK = 65_536
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Read:
+class _Read(msgspec.Struct, frozen=True, eq=False):
     """A body that was read: where its list begins (behind the bracket), where each item ends, and the parts before."""
 
     raw: bytes
@@ -42,8 +42,7 @@ class _Read:
     before: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Frame:
+class _Frame(msgspec.Struct, frozen=True, eq=False):
     """What stands around the items of a list: the bytes up to the first one and from the last one on, and the parts.
 
     Whatever is read as the items of a list alone is read alike between them: a parser has come to the same place.
@@ -54,10 +53,6 @@ class _Frame:
     before: tuple[Part, ...]
     after: tuple[Part, ...]
 
-    def holds(self, raw: bytes) -> bool:
-        """Whether ``raw`` begins and ends with it."""
-        return raw.startswith(self.head) and raw.endswith(self.tail)
-
 
 class Rereader:
     """Reads the bodies of one connection; ``listed`` is the key of the conversation."""
@@ -66,7 +61,6 @@ class Rereader:
         self._listed = listed
         self._kept: deque[_Read] = deque(maxlen=KEPT)
         self._frames: deque[_Frame] = deque(maxlen=KEPT)
-        self._alone = b"{" + dump(listed) + b":["
 
     def split(self, raw: bytes) -> Document:
         """See :func:`ciguard.codecs.document.split`."""
@@ -86,7 +80,7 @@ class Rereader:
     def _split(self, raw: bytes) -> tuple[Document, int | None]:
         """``raw`` read, and where its list begins if it has items and that can be told."""
         for frame in self._frames:
-            if frame.holds(raw) and (document := self._within(raw, frame)) is not None:
+            if (document := self._within(raw, frame)) is not None:
                 return document, len(frame.head)
         document = split(raw, self._listed)
         items = [place for place, part in enumerate(document.parts) if part.item]
@@ -101,13 +95,16 @@ class Rereader:
         return document, begin
 
     def _within(self, raw: bytes, frame: _Frame) -> Document | None:
-        """``raw``, which ``frame`` holds, with only what is within read; None when that is not the items of a list."""
-        within = split(self._alone + raw[len(frame.head) : len(raw) - len(frame.tail)] + b"]}", self._listed)
-        if not all(part.item for part in within.parts):
+        """``raw`` with only what is within ``frame`` read; None when that is not there, or not the items of a list."""
+        if not (raw.startswith(frame.head) and raw.endswith(frame.tail)):
             return None
-        parts = (*frame.before, *within.parts, *frame.after)
+        within = split_items(b"[" + raw[len(frame.head) : len(raw) - len(frame.tail)] + b"]", self._listed)
+        if within is None:
+            return None
+        items, values = within
+        parts = (*frame.before, *items, *frame.after)
         refuse_many(len(parts) + 1)  # the list itself is one of the fields
-        return Document(raw, parts, {place + len(frame.before): value for place, value in within.values.items()})
+        return Document(raw, parts, values, len(frame.before))
 
     def _most_in_common(self, raw: bytes) -> tuple[_Read | None, int]:
         """The earlier body of which most items can be taken over into ``raw``, if any can, and how many."""
@@ -130,9 +127,9 @@ class Rereader:
         parts = (*best.parts[: best.before + most], *new)
         refuse_many(len(parts) + 1)  # the list itself is one of the fields
         ends = _ends(raw, between.end(), [part.raw for part in new if part.item])
-        values = {place + most: value for place, value in rest.values.items() if place >= best.before}
         read = _Read(raw, parts, best.begin, (*best.ends[:most], *ends), best.before)
-        return Document(raw, parts, values), read
+        first = max(rest.first, best.before)
+        return Document(raw, parts, rest.values[first - rest.first :], first + most), read
 
 
 def _read(raw: bytes, parts: tuple[Part, ...], begin: int | None) -> _Read | None:

@@ -44,15 +44,19 @@ class OpenConnection:
     output_tokens: int = 0
     codecs: tuple[Codec, ...] = field(init=False, repr=False)
     """See :func:`codecs_of`."""
-    _rereaders: dict[str, Rereader] = field(default_factory=dict, repr=False)
+    _rereaders: dict[str, Rereader] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Load the codecs before the agent starts."""
         self.codecs = codecs_of(self.declared.type)
+        self._rereaders = {codec.listed: Rereader(codec.listed) for codec in self.codecs}
 
     def read(self, body: bytes, listed: str) -> Document:
-        """The parts of a request's body; see :class:`~ciguard.codecs.rereading.Rereader`."""
-        return self._rereaders.setdefault(listed, Rereader(listed)).split(body)
+        """The parts of a request's body; see :class:`~ciguard.codecs.rereading.Rereader`.
+
+        ``listed`` is what one of the codecs lists.
+        """
+        return self._rereaders[listed].split(body)
 
     def exhausted(self) -> str:
         """Which limit is used up, in words; empty when none is."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ciguard.codecs import document as document_module
 from ciguard.codecs import rereading
-from ciguard.codecs.document import Document, parse, split
+from ciguard.codecs.document import Document, Part, parse, split, split_items
 from ciguard.codecs.error import WireError
 from ciguard.codecs.rereading import Rereader
 from ciguard.operation import Json
@@ -140,6 +140,10 @@ FIRST = b'{"model":"m","messages":[1,{"a":1},"x"],"y":2}'
         b'{"model":"m","messages":["\xff"],"y":2}',
         b'{"model":"m","messages":["\\ud83d"],"y":2}',
         b'{"model":"m","messages":[{"a":1,"a":2}],"y":2}',
+        b'{"model":"m","messages":[3],"a":[4],"y":2}',
+        b'{"model":"m","messages":[1e400],"y":2}',
+        b'{"model":"m","messages":[NaN],"y":2}',
+        b'{"model":"m","messages":[' + b"[" * 5000 + b"]" * 5000 + b'],"y":2}',
     ],
 )
 def test_what_is_easily_misread(raw: bytes) -> None:
@@ -158,7 +162,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(raw))
         return split(raw, listed)
 
+    def counting_items(raw: bytes, label: str) -> tuple[list[Part], list[Json]] | None:
+        sizes.append(len(raw))
+        return split_items(raw, label)
+
     monkeypatch.setattr(rereading, "split", counting)
+    monkeypatch.setattr(rereading, "split_items", counting_items)
     return sizes
 
 
@@ -169,7 +178,7 @@ def test_only_what_is_new_is_read(read: list[int]) -> None:
         messages.append({"role": "user", "content": f"{turn}" * 1000})
         raw = json.dumps({"model": "m", "messages": messages}).encode()
         document = rereader.split(raw)
-        assert document == split(raw, "messages")
+        assert document.parts == split(raw, "messages").parts
         assert turn < 2 or document.parts[1] is rereader.split(raw).parts[1]
     assert max(read) < 8000
 
@@ -193,14 +202,7 @@ def test_only_so_much_around_a_conversation_is_kept(monkeypatch: pytest.MonkeyPa
     assert not rereader._frames
 
 
-def test_a_long_conversation_does_not_make_others_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-
-    def counting(raw: bytes, listed: str) -> Document:
-        read.append(len(raw))
-        return split(raw, listed)
-
-    monkeypatch.setattr(rereading, "split", counting)
+def test_a_long_conversation_does_not_make_others_be_forgotten(read: list[int]) -> None:
     rereader = Rereader("messages")
     begun = ["begin" * 100] * 4
     conversations: list[list[str]] = [[*begun, *[f"{name}" * 1000] * 20] for name in range(rereading.KEPT)]
@@ -223,6 +225,16 @@ def test_too_many_parts_are_refused(first: int, more: int, comma: str, text: str
             raw = json.dumps(fields, separators=(comma, ":")).encode()
             alike(rereader, raw)
             assert (outcome(partial(rereader.split, raw)) == ("refused",)) == (count + 3 > 8)
+
+
+def test_too_many_parts_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    rereader = Rereader("messages")
+    alike(rereader, FIRST)
+    monkeypatch.setattr(document_module, "MOST_PARTS", 8)
+    monkeypatch.setattr(document_module, "Part", None)
+    for comma in (b",", b", "):
+        with pytest.raises(WireError):
+            rereader.split(b'{"model":"m","messages":[' + comma.join([b"7"] * 9) + b'],"y":2}')
 
 
 def test_a_body_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
