@@ -18,8 +18,9 @@ def signed_texts(message: Json) -> dict[str, str]:
     """The signed texts of an answer or of a message of a conversation, by signature."""
     found: dict[str, str] = {}
     for block in list_of(object_of(message).get("content")):
-        match block:
-            case {"thinking": str(text), "signature": str(signature)} if signature:
+        if isinstance(block, dict) and "signature" in block and "thinking" in block:
+            signature, text = block["signature"], block["thinking"]
+            if isinstance(signature, str) and isinstance(text, str) and signature:
                 found[signature] = text
     return found
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
@@ -43,6 +44,8 @@ from ciguard.operation import Json, ResultKind, strings
 from ciguard.policy.evaluation import model_allowed
 from ciguard.session import event
 from ciguard.session.recorder import Recorder
+
+T = TypeVar("T")
 
 NOT_AGAIN = {"x-should-retry": "false"}
 """Tells the official SDKs that the same call would get the same answer."""
@@ -92,6 +95,7 @@ class Exchange:
         self._tally = Tally()
         self._streams = False
         self._waiting_since = 0.0
+        self._holding: Holding | None = None
         self._stream: AnswerStream | None = None
         self._response: StreamResponse | None = None
 
@@ -131,16 +135,13 @@ class Exchange:
             raise TurnedAway(400, str(error)) from None
         self._refuse_used_up()
         self._connection.requests += 1
-        self._waiting_since = time.monotonic()
-        alive = self._streaming_alive if stream else self._silent
-        holding = Holding(alive, min(self._guarding.sign_of_life, self._guarding.longest_silence))
         try:
             admitted = await self._guarding.intake.admit(
                 self._route.codec,
                 document,
                 self._connection.name,
                 lambda parts: self._record_request(model, parts, stream=stream),
-                holding.run,
+                self._wait,
             )
         except WireError as error:
             raise TurnedAway(400, str(error)) from None
@@ -197,6 +198,14 @@ class Exchange:
             self._response = StreamResponse(status=200, headers=headers)
             await self._response.prepare(self._request)
         return self._response
+
+    async def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``, which waits for humans before the call is forwarded."""
+        if self._holding is None:
+            self._waiting_since = time.monotonic()
+            alive = self._streaming_alive if self._streams else self._silent
+            self._holding = Holding(alive, min(self._guarding.sign_of_life, self._guarding.longest_silence))
+        return await self._holding.run(work)
 
     async def _streaming_alive(self) -> None:
         response = await self._begin([("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")])

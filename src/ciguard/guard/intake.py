@@ -108,7 +108,8 @@ class Intake:
 
     def answered(self, message: Json, connection: str) -> None:
         """``message`` is an answer as it came over ``connection``: its signed texts are kept for the way back."""
-        self._signed.setdefault(connection, {}).update(signed_texts(message))
+        if signed := signed_texts(message):
+            self._signed.setdefault(connection, {}).update(signed)
 
     def restored(self, message: Json, connection: str) -> Json:
         """``message``, which goes out over ``connection``, with the texts that were signed there as they were.
@@ -177,11 +178,11 @@ class Intake:
             if one.refusal:
                 known.refusals[one.key] = one.refusal
         listed = tuple([known.listed[part.key] for part in document.parts])
-        seq = record(self._difference(listed))
+        seq = record(self._difference(listed, new[0].place if new else len(listed)))
         # Texts count as judged once all of the request is: what ends a judgement early must not let them pass.
         self._judged[connection] |= said
         self._requests.append((seq, listed))
-        places = places_in((one.listed[1], one.texts) for one in stored) if subjects else {}
+        places = places_in([(one.listed[1], one.texts) for one in stored]) if subjects else {}
         for (subject, kinds), judgement in zip(subjects, judged, strict=True):
             self._record(subject, judgement, seq, kinds, places)
         refusal = ""
@@ -322,8 +323,11 @@ class Intake:
         else:
             self._judge.record_result(Result(subject.kind, shown, subject.connection), judgement, seq, (*kinds, *rules))
 
-    def _difference(self, parts: _Listed) -> Parts:
-        """The parts as the log lists them: only what differs from the earlier request that has most in common."""
+    def _difference(self, parts: _Listed, most: int) -> Parts:
+        """The parts as the log lists them: only what differs from the earlier request that has most in common.
+
+        One that has the first ``most`` in common is enough: what follows is new.
+        """
         base, keep = None, 0
         for seq, theirs in reversed(self._requests):
             # What has no more in common than the best so far mostly differs in the next part already.
@@ -331,6 +335,8 @@ class Intake:
                 common = _common(parts, theirs)
                 if common > keep:
                     base, keep = seq, common
+                    if keep >= most:
+                        break
         return Parts(base=base, keep=keep, add=list(parts[keep:]))
 
 

@@ -219,8 +219,13 @@ class Judge:
 
 
 def _facts(decision: Decision) -> DecisionFacts:
+    if decision is ALLOWED:
+        return _ALLOWED
     reasons = [ReasonFacts(rule=reason.rule, text=reason.text, risk=reason.risk) for reason in decision.reasons]
     return DecisionFacts(action=decision.action.word, risk=decision.risk, reasons=reasons)
+
+
+_ALLOWED = DecisionFacts(action=ALLOWED.action.word, risk=ALLOWED.risk, reasons=[])
 
 
 def _because(decision: Decision) -> str:

@@ -15,9 +15,10 @@ from ciguard.operation import Json, strings
 
 
 class NewPart(msgspec.Struct, frozen=True):
-    """A part that was not seen before: its value, the same masked, the strings in that, the kinds of what was masked,
-    and who says what in it."""
+    """A part that was not seen before: its place among the others, its value, the same masked, the strings in that, the
+    kinds of what was masked, and who says what in it."""
 
+    place: int
     part: Part
     original: Json
     masked: Json
@@ -31,17 +32,20 @@ def read_new(codec: Codec, document: Document, places: Iterable[int], masker: Ma
 
     Raises :class:`~ciguard.codecs.error.WireError` when one cannot be read.
     """
-    read: list[tuple[Part, Json, Json, tuple[str, ...], list[str]]] = []
+    read: list[tuple[int, Part, Json, Json, tuple[str, ...], list[str]]] = []
+    every: list[str] = []
     for place in places:
         part, original = document.parts[place], document.read(place)
         given, fields = mask_message_fields(original, masker)
-        read.append((part, original, given, fields, strings(given)))
-    secrets = masker.mask_each([text for *_, texts in read for text in texts])
+        texts = strings(given)
+        every += texts
+        read.append((place, part, original, given, fields, texts))
+    secrets = masker.mask_each(every)
     new: list[NewPart] = []
-    for part, original, given, fields, texts in read:
+    for place, part, original, given, fields, texts in read:
         value, kinds = with_masked(given, secrets)
         said = texts if value is given else strings(value)
-        new.append(NewPart(part, original, value, said, (*fields, *kinds), _sayings(codec, part, value)))
+        new.append(NewPart(place, part, original, value, said, (*fields, *kinds), _sayings(codec, part, value)))
     return new if masker.names is None else _nameless(codec, new, masker)
 
 
@@ -55,8 +59,8 @@ def _nameless(codec: Codec, new: list[NewPart], masker: Masker) -> list[NewPart]
         if value is one.masked:
             changed.append(one)
             continue
-        sayings = _sayings(codec, one.part, value)
-        changed.append(NewPart(one.part, one.original, value, strings(value), (*one.kinds, *kinds), sayings))
+        sayings, all_kinds = _sayings(codec, one.part, value), (*one.kinds, *kinds)
+        changed.append(NewPart(one.place, one.part, one.original, value, strings(value), all_kinds, sayings))
     return changed
 
 

@@ -69,7 +69,9 @@ class Subject:
         """
         if self._encoded is None:
             body = self._subject.body
-            texts = [*(body.keys() - _ENVELOPE), *strings([*body.values()])]
+            texts = strings([*body.values()])
+            if not body.keys() <= _ENVELOPE:
+                texts += body.keys() - _ENVELOPE
             if self._subject.kind in _ARGUMENT_KINDS:
                 texts += _lines(dict(body))
             self._encoded = [encoded(text) for text in texts]

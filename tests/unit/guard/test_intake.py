@@ -7,6 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Coroutine
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,6 +221,26 @@ async def test_every_request_can_be_read_back_in_full(conversations: list[list[s
             parts = [(label, json.loads(session.body(digest))) for label, digest in request_parts(session.events, seq)]
             messages: list[Any] = [("messages", {"role": "user", "content": text}) for text in texts]
             assert parts == [("model", "m"), *(messages or [("messages", [])])]
+        taking.recorder.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(LINES)
+async def test_a_request_is_recorded_as_what_it_adds_to_the_one_that_has_most_in_common(
+    conversations: list[list[str]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        taking = TakingIn(Path(folder))
+        earlier: list[list[str]] = []
+        for number, texts in enumerate(conversations):
+            seq = (await taking.admit(says(*texts, f"new {number}"))).seq
+            parts = open_session(taking.directory).events[seq]["parts"]
+            common = [
+                sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(texts, one, strict=False)))
+                for one in earlier[-REMEMBERED_REQUESTS:]
+            ]
+            assert parts["keep"] == max([1 + count for count in common], default=0)  # the model, and texts
+            earlier.append(texts)
         taking.recorder.close()
 
 
