@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_response import StreamResponse
 
 from ciguard.codecs.answer import Tally, TextItem, masked_value
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
@@ -38,6 +38,7 @@ from ciguard.guard.passing import Passing
 from ciguard.guard.settling import Settling
 from ciguard.guard.upstream import UpstreamAnswer, Upstreams
 from ciguard.guard.upstream_body import UpstreamError
+from ciguard.guard.whole_answer import WholeAnswer
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Json, ResultKind, strings
@@ -113,7 +114,7 @@ class Exchange:
         """Answer the call. Raises :class:`TurnedAway` while nothing has been sent yet."""
         match self._route.endpoint.purpose:
             case Purpose.PING:
-                return Response(status=200)
+                return WholeAnswer(200)
             case Purpose.LIST:
                 return await self._list()
             case Purpose.GENERATE | Purpose.MEASURE:
@@ -273,7 +274,7 @@ class Exchange:
             masked, kinds = masked_value(message, self._masker)
             body = dump(masked) if kinds else raw
             self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
-            return Response(status=answer.status, headers=answer.headers, body=body)
+            return WholeAnswer(answer.status, answer.headers, body)
         settling = self._settling()
         came = dump(message)
         async with Holding(partial(self._document_alive, answer.headers), self._guarding.sign_of_life) as holding:
@@ -294,7 +295,7 @@ class Exchange:
         # What nothing was changed in goes on byte for byte.
         raw = raw if goes == came else goes
         if self._response is None:
-            return Response(status=answer.status, headers=answer.headers, body=raw)
+            return WholeAnswer(answer.status, answer.headers, raw)
         await self._response.write(raw)
         await self._response.write_eof()
         return self._response

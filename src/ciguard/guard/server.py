@@ -10,7 +10,7 @@ from typing import Self
 from urllib.parse import unquote_plus
 
 from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_response import StreamResponse
 
 from ciguard.codecs.codec import Codec
 from ciguard.codecs.document import dump
@@ -21,6 +21,7 @@ from ciguard.guard.failure import unexpected
 from ciguard.guard.headers import carries_token
 from ciguard.guard.listener import Listener
 from ciguard.guard.refused_calls import RefusedCalls
+from ciguard.guard.whole_answer import WholeAnswer
 
 ADDRESS = "127.0.0.1"
 BACKLOG = 128
@@ -63,7 +64,7 @@ class GuardServer:
     async def __aexit__(self, *_: object) -> None:
         if self._listener is not None:
             self._listener.close()
-            await self._server.shutdown(GRACE)
+            await self._server.stop(GRACE)
             await self._listener.wait_closed()
         await self._guarding.upstreams.close()
 
@@ -103,7 +104,7 @@ class GuardServer:
                 return ended or _broken(request, route, call, str(turned_away))
             return _error(route.codec, turned_away.status, str(turned_away))
 
-    def _not_http(self, status: int) -> Response:
+    def _not_http(self, status: int) -> WholeAnswer:
         """The answer to what cannot be read as a call."""
         message = "this is not a sound HTTP request"
         try:
@@ -112,20 +113,21 @@ class GuardServer:
             self._guarding.on_failure(failure)
         return _error(None, status, f"ciguard: {message}")
 
-    def _turn_away(self, request: BaseRequest, route: Route | NoRoute, status: int, message: str) -> Response:
+    def _turn_away(self, request: BaseRequest, route: Route | NoRoute, status: int, message: str) -> WholeAnswer:
         connection = route.connection.name if route.connection else ""
         self._refused.record(status, message, connection=connection, method=request.method, path=request.raw_path)
         return _error(route.codec, status, f"ciguard: {message}")
 
 
-def _broken(request: BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> Response:
+def _broken(request: BaseRequest, route: Route | NoRoute, call: Exchange | NoRoute, message: str) -> WholeAnswer:
     """The answer to a call that cannot be answered properly; one that was begun is cut off."""
     if isinstance(call, Exchange) and call.begun and request.transport is not None:
         request.transport.abort()
     return _error(route.codec, 500, message)
 
 
-def _error(codec: Codec | None, status: int, message: str) -> Response:
+def _error(codec: Codec | None, status: int, message: str) -> WholeAnswer:
     body = codec.error(status, message) if codec else dump({"error": {"message": message}})
     again = status in (408, 429) or status >= 502
-    return Response(status=status, body=body, content_type="application/json", headers=None if again else NOT_AGAIN)
+    headers = {"Content-Type": "application/json"} | ({} if again else NOT_AGAIN)
+    return WholeAnswer(status, headers.items(), body)
