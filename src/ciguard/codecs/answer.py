@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ciguard.codecs.document import dump, parse, rewrite
 from ciguard.codecs.error import WireError
@@ -18,6 +19,9 @@ from ciguard.codecs.passage import Passage, masked_text
 from ciguard.inspect.masking import Masked, Masker
 from ciguard.inspect.names import TooMuchToReadError
 from ciguard.operation import Json, strings
+
+if TYPE_CHECKING:
+    from ciguard.codecs.codec import Codec
 
 
 class Side(StrEnum):
@@ -86,9 +90,11 @@ class Tally:
     """How the calls of one answer that are the agent's to carry out were settled, and the tokens it used.
 
     ``resumable`` is false for an answer that cannot be joined with a further one, such as one with several choices.
+    ``changed`` says of a whole answer that the agent gets another one than came.
     """
 
     resumable: bool = True
+    changed: bool = False
     allowed: int = 0
     refused: list[CallItem] = field(default_factory=list)
     input_tokens: int = 0
@@ -122,6 +128,23 @@ def settled(item: CallItem, tally: Tally) -> Iterator[CallItem | Barrier]:
     if not item.settled:
         yield SETTLE_ALL
     tally.settle(item)
+
+
+def masked_items(codec: Codec, message: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
+    """The items of a whole answer, which is changed in place as they are settled, and masked after the last one.
+
+    Raises :class:`WireError` where it is not in its API's form.
+    """
+    came, lessons = dump(message), masker.lessons
+    clean = masker.look_through(strings(message))
+    yield from codec.items(message, masker, tally)
+    if clean and masker.lessons == lessons and dump(message) == came:
+        return
+    masked, kinds = masked_value(message, masker)
+    if kinds and isinstance(masked, dict):
+        message.clear()
+        message.update(masked)
+    tally.changed = dump(message) != came
 
 
 def masked_value(value: Json, masker: Masker) -> tuple[Json, tuple[str, ...]]:
@@ -241,14 +264,6 @@ def drop_logprobs(value: Json) -> None:
 
 
 _LOGPROBS = frozenset({"logprobs", "logprobsResult"})
-
-
-def mask_message(message: dict[str, Json], masker: Masker) -> None:
-    """Mask every string of ``message``, which stays the same object."""
-    masked, kinds = masked_value(message, masker)
-    if kinds and isinstance(masked, dict):
-        message.clear()
-        message.update(masked)
 
 
 def masked_json(arguments: str, item: CallItem) -> str:

@@ -14,7 +14,6 @@ from ciguard.codecs.answer import (
     Item,
     Tally,
     list_of,
-    mask_message,
     mask_texts,
     object_of,
     settled,
@@ -146,7 +145,6 @@ class Anthropic:
                 else:
                     for path, holder, key in list(said_in(block)):
                         yield from mask_texts([(path, holder, key)], key, masker)
-        mask_message(message, masker)
         if tally.stranded and message.get("stop_reason") == "tool_use":
             message["stop_reason"] = "end_turn"
 

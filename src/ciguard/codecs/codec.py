@@ -132,7 +132,10 @@ class Codec(Protocol):
         """The request part ``value`` with the content of the tool result for the call ``id_`` replaced by ``note``."""
 
     def items(self, message: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
-        """The items of a whole answer, which is changed in place as they are settled; masks all of it."""
+        """The items of a whole answer, which is changed in place as they are settled.
+
+        Only what they show is masked; :func:`~ciguard.codecs.answer.masked_items` masks all of it.
+        """
 
     def stream(self, masker: Masker, text: TextRelease) -> AnswerStream:
         """A machine for a streamed answer."""

@@ -20,7 +20,6 @@ from ciguard.codecs.answer import (
     call_from_value,
     drop_logprobs,
     list_of,
-    mask_message,
     mask_texts,
     number_of,
     object_of,
@@ -135,7 +134,6 @@ class Gemini:
                         yield from mask_texts([(path, holder, key)], key, masker)
             if parts != before:
                 drop_logprobs(candidate)
-        mask_message(message, masker)
 
     def stream(self, masker: Masker, text: TextRelease) -> HoldingStream:
         """See :meth:`ciguard.codecs.codec.Codec.stream`."""

@@ -14,7 +14,6 @@ from ciguard.codecs.answer import (
     Tally,
     drop_logprobs,
     list_of,
-    mask_message,
     mask_text,
     object_of,
     settled,
@@ -99,7 +98,6 @@ class OpenAIChat:
             if said != before:
                 drop_logprobs(choice)
             yield from _settle_all(choice, said, masker, tally)
-        mask_message(message, masker)
 
     def stream(self, masker: Masker, text: TextRelease) -> HoldingStream:
         """See :meth:`ciguard.codecs.codec.Codec.stream`."""

@@ -15,7 +15,6 @@ from ciguard.codecs.answer import (
     Tally,
     TextItem,
     list_of,
-    mask_message,
     mask_texts,
     object_of,
     settled,
@@ -118,7 +117,6 @@ class OpenAIResponses:
                     output[place] = note_item(entry, item.note, place)
                 elif item.kinds:
                     put_input(entry, item)
-        mask_message(message, masker)
 
     def stream(self, masker: Masker, text: TextRelease) -> HoldingStream:
         """See :meth:`ciguard.codecs.codec.Codec.stream`."""

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
-from ciguard.codecs.answer import Tally, TextItem, masked_value
+from ciguard.codecs.answer import Tally, TextItem, masked_items, masked_value
 from ciguard.codecs.codec import AnswerStream, Purpose, TextRelease
 from ciguard.codecs.document import Document, dump, parse
 from ciguard.codecs.error import WireError
@@ -41,7 +41,7 @@ from ciguard.guard.upstream_body import UpstreamError
 from ciguard.guard.whole_answer import WholeAnswer
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, ResultKind, strings
+from ciguard.operation import Json, ResultKind
 from ciguard.policy.evaluation import model_allowed
 from ciguard.session import event
 from ciguard.session.recorder import Recorder
@@ -276,9 +276,9 @@ class Exchange:
             self._settling().delivered(TextItem("document" if succeeded else "error", body.decode(), kinds))
             return WholeAnswer(answer.status, answer.headers, body)
         settling = self._settling()
-        came = dump(message)
         async with Holding(partial(self._document_alive, answer.headers), self._guarding.sign_of_life) as holding:
             tally = await self._settle_document(message, settling, holding)
+            changed = tally.changed
             said = raw
             while tally.stranded and self._may_continue():
                 document = self._continuation(document, parse(said), tally)
@@ -291,9 +291,8 @@ class Exchange:
                     break
                 tally = await self._settle_document(further, settling, holding)
                 message = self._route.codec.join(message, further)
-        goes = dump(message)
-        # What nothing was changed in goes on byte for byte.
-        raw = raw if goes == came else goes
+        if changed:
+            raw = dump(message)
         if self._response is None:
             return WholeAnswer(answer.status, answer.headers, raw)
         await self._response.write(raw)
@@ -328,8 +327,7 @@ class Exchange:
         """Judge what an answer says, and change ``message`` to what the agent may have of it."""
         self._guarding.intake.answered(message, self._connection.name)
         tally = Tally()
-        self._masker.look_through(strings(message))
-        for item in self._route.codec.items(message, self._masker, tally):
+        for item in masked_items(self._route.codec, message, self._masker, tally):
             await settling.settle(item, holding)
         self._count(tally)
         return tally

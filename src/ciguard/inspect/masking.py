@@ -140,16 +140,21 @@ class Masker:
                 found[text] = _masked(text, replacements)
         return found
 
-    def look_through(self, texts: Iterable[str]) -> None:
+    def look_through(self, texts: Iterable[str]) -> bool:
         """See in one pass in which of ``texts``, those of one message, there is nothing: they are not looked at again.
 
-        That holds until the next message, or until there is more to look for; for long messages not at all.
+        That holds until the next message, or until there is more to look for; for long messages not at all. Returns
+        whether nothing in the whole message is to be masked.
         """
         distinct = set(texts)
         if sum(map(len, distinct)) > MOST_LOOKED_THROUGH:
-            distinct.clear()
-        distinct.difference_update([text for text, _ in find_each(self._matchers, list(distinct))])
+            self._lately_clean = set()
+            return False
+        found = find_each(self._matchers, list(distinct))
+        if found:
+            distinct.difference_update([text for text, _ in found])
         self._lately_clean = distinct
+        return not found and self.fields is NO_FIELDS
 
     def is_clean(self, text: str) -> bool:
         """Whether ``text`` was looked through lately, and there is nothing in it."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ciguard.codecs.answer import Barrier, CallItem, Item, Tally, TextItem
+from ciguard.codecs.answer import Barrier, CallItem, Item, Tally, TextItem, masked_items
 from ciguard.codecs.anthropic import Anthropic
 from ciguard.codecs.codec import Codec, TextRelease
 from ciguard.codecs.document import Document, dump, parse, split
@@ -22,7 +22,7 @@ from ciguard.codecs.sse import EventParser
 from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json, strings
+from ciguard.operation import Json
 from ciguard.testing.model import Block, Call, Conversation, anthropic, gemini, openai_chat, openai_responses
 from ciguard.testing.model.dialect import Dialect, ReceivedRequest, id_source
 from ciguard.testing.model.service import Service
@@ -34,6 +34,7 @@ BAD = "rm"
 """A call whose name or input has this is refused by :func:`refuse_bad`."""
 
 Decide = Callable[[Item], None]
+ItemsOf = Callable[[Codec, dict[str, Json], Masker, Tally], Iterator[Item]]
 
 
 @cache
@@ -216,18 +217,14 @@ def streamed(
     return outcome
 
 
-def look_through(message: Json) -> None:
-    masker().look_through(strings(message))
-
-
 def whole(
     api: Api,
     turns: Sequence[Sequence[Block]],
     decide: Decide = refuse_bad,
-    prepare: Callable[[Json], None] = look_through,
+    items_of: ItemsOf = masked_items,
     **more: Json,
 ) -> Outcome:
-    """The same for an answer that comes at once; ``prepare`` is what the guard does before it takes its items."""
+    """The same for an answer that comes at once."""
     upstream = Upstream(api, turns)
     document: Document = split(api.request(stream=False, **more), api.codec.listed)
     outcome = Outcome(b"")
@@ -237,10 +234,10 @@ def whole(
         message, shown = parse(raw), parse(raw)
         assert isinstance(shown, dict)
         tally = Tally()
-        prepare(shown)
-        for item in api.codec.items(shown, masker(), tally):
+        for item in items_of(api.codec, shown, masker(), tally):
             outcome.items.append(item)
             decide(item)
+        assert tally.changed == (dump(shown) != dump(message))
         final = api.codec.join(final, shown) if turn else shown
         outcome.tally = tally
         if not tally.stranded or turn + 1 == len(turns):

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, TextItem
-from ciguard.codecs.codec import TextRelease
+from ciguard.codecs.answer import SETTLE_ALL, CallItem, Item, Tally, TextItem, masked_items, masked_value
+from ciguard.codecs.codec import Codec, TextRelease
+from ciguard.codecs.document import dump, parse
 from ciguard.codecs.error import WireError
+from ciguard.inspect.known_value import KnownValue
+from ciguard.inspect.masking import Masker
+from ciguard.inspect.placeholder import Placeholders
+from ciguard.operation import Json
 from ciguard.testing.model import Block, Call, Text, Thinking
 from scripts.rule_files import formats
 from tests.unit.codecs.driving import (
@@ -297,8 +302,72 @@ def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
     for secret in (SECRET, KNOWN):
         assert secret.encode() not in outcome.raw
         assert secret.encode() not in expected.raw
-    unprepared = whole(api, [turn], prepare=lambda _: masker().look_through([]))
-    assert (unprepared.raw, repr(unprepared.items)) == (expected.raw, repr(expected.items))
+    slowly = whole(api, [turn], items_of=_looked_at_one_by_one)
+    assert (slowly.raw, repr(slowly.items)) == (expected.raw, repr(expected.items))
+
+
+def _looked_at_one_by_one(codec: Codec, message: dict[str, Json], masker: Masker, tally: Tally) -> Iterator[Item]:
+    """What :func:`masked_items` does without knowing what is clean, and whether anything was changed."""
+    came = dump(message)
+    masker.look_through([])
+    yield from codec.items(message, masker, tally)
+    goes, _ = masked_value(message, masker)
+    assert isinstance(goes, dict)
+    goes = dict(goes)
+    message.clear()
+    message.update(goes)
+    tally.changed = dump(message) != came
+
+
+def _answer(api: Api, turn: list[Block]) -> dict[str, Json]:
+    message = parse(Upstream(api, [turn]).ask(api.request(stream=False), stream=False))
+    assert isinstance(message, dict)
+    return message
+
+
+@apis
+@pytest.mark.parametrize("hidden", [{"note": SECRET}, {SECRET: 1}, {"deep": [{"x": [KNOWN]}]}], ids=str)
+def test_a_secret_in_what_no_item_shows_is_masked(api: Api, hidden: dict[str, Json]) -> None:
+    message, tally = {**_answer(api, CLEAN), **hidden}, Tally()
+    for item in masked_items(api.codec, message, masker(), tally):
+        allow_all(item)
+    assert tally.changed
+    assert dump(message) == dump(masked_value({**_answer(api, CLEAN), **hidden}, masker())[0])
+
+
+@apis
+def test_a_secret_in_what_a_text_is_replaced_with_is_masked(api: Api) -> None:
+    def decide(item: Item) -> None:
+        allow_all(item)
+        if isinstance(item, TextItem):
+            item.replace(f"withheld, says {KNOWN}")
+
+    outcome = whole(api, [CLEAN], decide)
+    assert KNOWN.encode() not in outcome.raw
+    assert masked(KNOWN).encode() in outcome.raw
+
+
+@apis
+def test_what_is_learned_while_an_answer_is_settled_is_masked_in_the_rest_of_it(api: Api) -> None:
+    own, tally = Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32)), Tally()
+    message = {**_answer(api, [Text("I look.")]), "note": SECRET[::-1]}
+    for item in masked_items(api.codec, message, own, tally):
+        allow_all(item)
+        assert own.mask(SECRET).kinds
+        own.remember()
+    assert tally.changed
+    assert SECRET[::-1].encode() not in dump(message)
+
+
+@apis
+def test_an_answer_in_which_nothing_is_changed_is_gone_through_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    message, tally = _answer(api, CLEAN[:2]), Tally()
+    came = dump(message)
+    monkeypatch.setattr(Masker, "mask_each", None)
+    for item in masked_items(api.codec, message, masker(), tally):
+        allow_all(item)
+    assert not tally.changed
+    assert dump(message) == came
 
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)

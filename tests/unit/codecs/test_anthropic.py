@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.codecs.answer import CallItem, Item, Side, Tally, TextItem
+from ciguard.codecs.answer import CallItem, Item, Side, Tally, TextItem, masked_items
 from ciguard.codecs.codec import Saying, SayingKind, TextRelease
 from ciguard.codecs.document import parse, split
 from ciguard.codecs.error import WireError
@@ -115,7 +115,7 @@ def test_a_call_without_arguments_is_judged_when_it_is_known_whether_it_was_cut_
         "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {}}],
         "stop_reason": "max_tokens",
     }
-    for item in CODEC.items(whole, masker(), Tally()):
+    for item in masked_items(CODEC, whole, masker(), Tally()):
         refuse_bad(item)
     assert whole["content"] == [{"type": "text", "text": NOTE}]
 
@@ -159,7 +159,7 @@ def test_the_result_of_a_refused_service_call_is_left_out() -> None:
 def _whole(*blocks: Json) -> list[Any]:
     message = parse(json.dumps({"content": [*blocks], "stop_reason": "end_turn"}))
     assert isinstance(message, dict)
-    for item in CODEC.items(message, masker(), Tally()):
+    for item in masked_items(CODEC, message, masker(), Tally()):
         refuse_bad(item)
     content = message["content"]
     assert isinstance(content, list)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciguard.codecs.answer import call_from_json, call_from_value, masked_value
+from ciguard.codecs.answer import Tally, call_from_json, call_from_value, masked_items, masked_value
+from ciguard.codecs.anthropic import Anthropic
 from ciguard.codecs.fields import mask_fields, mask_message_fields
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.named_fields import NamedFields
@@ -94,6 +95,15 @@ def test_values_are_masked_with_both_fields_and_rules() -> None:
     value, kinds = masked_value([{"type": "text", "text": "password=opensesame"}], masker())
     assert kinds == ("field-password",)
     assert "opensesame" not in json.dumps(value)
+
+
+def test_fields_of_an_answer_in_which_no_rule_finds_anything_are_masked() -> None:
+    result: dict[str, Json] = {"type": "new_result", "name": "tool", "response": {"password": 5}}
+    message: dict[str, Json] = {"content": [result]}
+    tally = Tally()
+    assert list(masked_items(Anthropic(), message, masker(), tally)) == []
+    assert tally.changed
+    assert '"password": 5' not in json.dumps(message)
 
 
 def test_without_fields_nothing_is_read_as_json() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.codecs.answer import Item, Side, Tally, TextItem
+from ciguard.codecs.answer import Item, Side, Tally, TextItem, masked_items
 from ciguard.codecs.codec import Saying, SayingKind, TextRelease
 from ciguard.codecs.document import dump, parse, split
 from ciguard.codecs.error import WireError
@@ -49,7 +49,7 @@ def _items(*parts: Json) -> tuple[list[Any], Tally, list[Item]]:
     assert isinstance(message, dict)
     tally = Tally()
     items = []
-    for item in CODEC.items(message, masker(), tally):
+    for item in masked_items(CODEC, message, masker(), tally):
         items.append(item)
         refuse_bad(item)
     found: Any = message
@@ -201,7 +201,7 @@ def test_token_lists_do_not_give_away_what_was_masked() -> None:
     data["candidates"][0]["logprobsResult"] = {"chosenCandidates": [{"token": SECRET[:9]}, {"token": SECRET[9:]}]}
     outcome = feed(CODEC, [sse(data, named=False)])
     assert SECRET[9:].encode() not in outcome.raw
-    for item in CODEC.items(data, masker(), Tally()):
+    for item in masked_items(CODEC, data, masker(), Tally()):
         refuse_bad(item)
     assert data["candidates"][0]["logprobsResult"] is None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.codecs.answer import Item, Tally, TextItem
+from ciguard.codecs.answer import Item, Tally, TextItem, masked_items
 from ciguard.codecs.codec import Saying, SayingKind, TextRelease
 from ciguard.codecs.document import dump, parse, split
 from ciguard.codecs.error import WireError
@@ -62,7 +62,7 @@ def _items(choice: dict[str, Json], **more: Json) -> tuple[dict[str, Any], Tally
     message = parse(dump({"choices": [choice], **more}))
     assert isinstance(message, dict)
     tally = Tally()
-    for item in CODEC.items(message, masker(), tally):
+    for item in masked_items(CODEC, message, masker(), tally):
         refuse_bad(item)
     choices: Any = message["choices"]
     return choices[0], tally

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.codecs.answer import CallItem, Item, Side, Tally, TextItem
+from ciguard.codecs.answer import CallItem, Item, Side, Tally, TextItem, masked_items
 from ciguard.codecs.codec import Saying, SayingKind, TextRelease
 from ciguard.codecs.document import dump, parse, split
 from ciguard.codecs.error import WireError
@@ -95,7 +95,7 @@ def _items(*output: Json, **more: Json) -> tuple[list[Any], Tally, list[Item]]:
     assert isinstance(message, dict)
     tally = Tally()
     items = []
-    for item in CODEC.items(message, masker(), tally):
+    for item in masked_items(CODEC, message, masker(), tally):
         items.append(item)
         refuse_bad(item)
     found: Any = message["output"]
