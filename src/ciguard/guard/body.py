@@ -9,6 +9,8 @@ import aiohttp
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
+JSON = "application/json"
+
 SLOWEST_PAUSE = 60.0
 """Seconds that an agent may let pass within a body."""
 
@@ -30,14 +32,19 @@ async def read_body(request: BaseRequest, most: int) -> bytes:
 
     Raises :class:`BodyError` for a body that is too large, too slow, or not compressed as it says.
     """
-    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+    if request.headers.get("Content-Type") != JSON and not _is_json(request):
         raise BodyError(415, "the body must be application/json, in UTF-8")
-    if request.content_length is not None and request.content_length > most:
+    length = request.content_length
+    if length is not None and length > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
     body = await _received(request.content, most)
     if len(body) > most:
         raise BodyError(413, f"the body is larger than {most} bytes")
     return decompressed(body, request.headers.get("Content-Encoding", "identity").strip().lower(), most)
+
+
+def _is_json(request: BaseRequest) -> bool:
+    return request.content_type == JSON and (request.charset or "utf-8").lower() == "utf-8"
 
 
 async def _received(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -98,6 +98,11 @@ def named_by_connection(values: Iterable[str]) -> set[str]:
 
 def carries_token(headers: Mapping[str, str], token: bytes) -> bool:
     """Whether a call carries the session's token, in any of the ways in which model APIs take a key."""
+    if _is_token(headers.get("x-api-key", ""), token) or _is_token(headers.get("x-goog-api-key", ""), token):
+        return True
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    given = (headers.get("x-api-key"), headers.get("x-goog-api-key"), scheme.lower() == "bearer" and bearer.strip())
-    return any(one and hmac.compare_digest(one.encode("utf-8", "surrogateescape"), token) for one in given)
+    return scheme.lower() == "bearer" and _is_token(bearer.strip(), token)
+
+
+def _is_token(given: str, token: bytes) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token)

@@ -104,6 +104,11 @@ class _Connection(RequestHandler):
         except TimeoutError:
             self.close()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """See :class:`aiohttp.base_protocol.BaseProtocol`; aiohttp asks for it with every body, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: BaseRequest,

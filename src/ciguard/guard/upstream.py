@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -21,14 +20,9 @@ from yarl import URL
 from ciguard.guard.certificates import trusted
 from ciguard.guard.connection import Route
 from ciguard.guard.headers import NOT_DOWNSTREAM, NOT_UPSTREAM, Crossing
+from ciguard.guard.kept_connections import KeptConnections, protocol_of
 from ciguard.guard.upstream_body import UpstreamBody, UpstreamError
 from ciguard.inspect.masking import Masker
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
-CONNECT_TIMEOUT = 30.0
-"""Seconds until an upstream must have accepted a connection."""
 
 SILENCE_TIMEOUT = 900.0
 """Seconds that an upstream may send nothing; models think long before their first byte."""
@@ -43,6 +37,7 @@ class UpstreamAnswer:
     body: UpstreamBody = field(repr=False)
     _said: CIMultiDictProxy[str] = field(repr=False)
     _connection: Connection = field(repr=False)
+    _connections: KeptConnections = field(repr=False)
 
     @property
     def content_type(self) -> str:
@@ -50,20 +45,16 @@ class UpstreamAnswer:
         return self._said.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def close(self) -> None:
-        """Keep the connection when the request went out whole and so did the answer come; else close it."""
+        """Nothing is read any more: the connection is kept or closed (:meth:`KeptConnections.give_back`)."""
         self.body.close()
-        transport = self._connection.transport
-        if transport is not None and transport.get_write_buffer_size():
-            self._connection.close()
-        else:
-            self._connection.release()
+        self._connections.give_back(self._connection)
 
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a connection of the policy leads: what aiohttp's connector wants to know, and how every target begins."""
+    """Where a connection of the policy leads: the connections there, and how every request begins."""
 
-    destination: aiohttp.ClientRequest
+    connections: KeptConnections
     host: tuple[str, str]
     base: str
 
@@ -76,7 +67,6 @@ class Upstreams:
         self._downstream = Crossing(NOT_DOWNSTREAM, masker)
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0)
-        self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
         self._addresses: dict[str, _Address] = {}
 
     async def call(self, route: Route, headers: MultiMapping[str], body: bytes | None) -> UpstreamAnswer:
@@ -84,8 +74,9 @@ class Upstreams:
 
         Raises :class:`UpstreamError`.
         """
+        address = self._address(route)
         try:
-            status, said, answered, connection = await self._exchange(route, headers, body)
+            status, said, answered, connection = await self._exchange(address, route, headers, body)
         except TimeoutError:
             raise UpstreamError(504, "the upstream did not answer in time") from None
         except (aiohttp.ClientError, HttpProcessingError, OSError):
@@ -93,26 +84,24 @@ class Upstreams:
         if 300 <= status < 400:
             connection.close()
             raise UpstreamError(502, "the upstream answered with a redirect, which is not followed")
-        return UpstreamAnswer(status, self._downstream.passed(said), answered, said, connection)
+        return UpstreamAnswer(status, self._downstream.passed(said), answered, said, connection, address.connections)
 
     async def _exchange(
-        self, route: Route, headers: MultiMapping[str], body: bytes | None
+        self, address: _Address, route: Route, headers: MultiMapping[str], body: bytes | None
     ) -> tuple[int, CIMultiDictProxy[str], UpstreamBody, Connection]:
         """Send the request and wait for the head of its answer."""
-        address = self._address(route)
         credential = route.codec.credential_headers(route.connection.credential)
         passed = self._upstream.passed(headers)
         framing = [] if body is None else [("Content-Length", str(len(body)))]
         sent = CIMultiDict([address.host, *passed, ("Accept-Encoding", "identity"), *credential.items(), *framing])
         target = address.base + route.path + (f"?{route.query}" if route.query else "")
-        connection = await self._connector.connect(address.destination, [], self._connecting)
+        connection = await address.connections.take()
         try:
-            # It has none only when it was given back.
-            protocol = cast("ResponseHandler", connection.protocol)
+            protocol = protocol_of(connection)
             writer = StreamWriter(protocol, self._loop)
             await writer.write_headers(f"{route.endpoint.method} {target} HTTP/1.1", sent)
             await writer.write(body or b"", drain=False)
-            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=SILENCE_TIMEOUT)
+            protocol.read_timeout = SILENCE_TIMEOUT
             protocol.start_timeout()
             while True:
                 head, content = await protocol.read()
@@ -131,10 +120,13 @@ class Upstreams:
             return known
         url = URL(connection.declared.upstream, encoded=True)
         destination = aiohttp.ClientRequest("POST", url, ssl=trusted() if url.scheme == "https" else True)
+        connections = KeptConnections(self._connector, destination)
         host = ("Host", destination.headers["Host"])
-        address = self._addresses[connection.name] = _Address(destination, host, url.raw_path.rstrip("/"))
+        address = self._addresses[connection.name] = _Address(connections, host, url.raw_path.rstrip("/"))
         return address
 
     async def close(self) -> None:
         """Close all connections."""
+        for address in self._addresses.values():
+            address.connections.close()
         await self._connector.close()

@@ -98,6 +98,33 @@ async def test_a_body_may_come_in_pieces() -> None:
         assert await answered(reader) == (200, b"0123456789")
 
 
+async def test_a_body_that_is_not_read_waits() -> None:
+    large = bytes(range(256)) * 40_000
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def later(request: BaseRequest) -> StreamResponse:
+        begun.set()
+        await go_on.wait()
+        pieces = bytearray()
+        while piece := await request.content.readany():
+            pieces += piece
+        return WholeAnswer(200, body=bytes(pieces))
+
+    async with listening(later) as serving, serving.connected() as (reader, writer):
+        for _ in range(2):
+            begun.clear()
+            go_on.clear()
+            writer.write(call(large))
+            sent = asyncio.ensure_future(writer.drain())
+            await begun.wait()
+            # More than the connection takes in: the rest stays with the agent until it is wanted.
+            await asyncio.sleep(0.1)
+            assert not sent.done()
+            go_on.set()
+            assert await answered(reader) == (200, large)
+            await sent
+
+
 async def test_a_call_ends_when_the_agent_goes() -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from multidict import CIMultiDict
 
+from ciguard.guard import kept_connections
 from ciguard.guard import upstream as module
 from ciguard.guard.connection import OpenConnection, Route, find_route
 from ciguard.guard.upstream import Upstreams
@@ -20,6 +21,9 @@ from ciguard.policy.models import Connection
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 PAUSE = b"|"
+CLOSED = b"closed"
+"""A piece of an answer: the service closes the connection."""
+
 LARGE = b" " * (32 << 20)
 
 
@@ -49,6 +53,9 @@ class Service:
                 if not answer:
                     return
                 for piece in answer.split(PAUSE):
+                    if piece == CLOSED:
+                        self.closed.set()
+                        return
                     writer.write(piece)
                     await asyncio.sleep(0.01)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -103,7 +110,12 @@ async def test_what_is_sent(target: str, base: str, line: str) -> None:
     assert service.heads == [[line, f"Host: 127.0.0.1:{service.port}", *said]]
 
 
-@pytest.mark.parametrize("answer", [ANSWER, ANSWER.replace(b"{", b"|{|"), PAUSE.join(b"%c" % byte for byte in ANSWER)])
+UNFRAMED = ANSWER.replace(b"Content-Length: 2\r\n", b"") + PAUSE + CLOSED
+
+
+@pytest.mark.parametrize(
+    "answer", [ANSWER, UNFRAMED, ANSWER.replace(b"{", b"|{|"), PAUSE.join(b"%c" % byte for byte in ANSWER)]
+)
 async def test_however_an_answer_comes_it_is_the_same(answer: bytes) -> None:
     async with calling(answer) as (_, call):
         came = await call(b"{}")
@@ -143,6 +155,77 @@ async def test_a_connection_is_not_kept_when_the_request_was_not_taken() -> None
         answer = await call(b"{}")
         assert await answer.body.whole() == b"{}"
         answer.close()
+        assert service.connections == 2
+
+
+FRAMED = [
+    ANSWER,
+    ANSWER.replace(b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"),
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ANSWER,
+    b"HTTP/1.1 200\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n" + PAUSE + b"{}",
+]
+
+
+@pytest.mark.parametrize("first", FRAMED)
+@pytest.mark.parametrize("second", FRAMED)
+async def test_a_kept_connection_reads_as_a_new_one(first: bytes, second: bytes) -> None:
+    async with calling(first, second, first) as (service, call):
+        for _ in range(3):
+            answer = await call(b"{}")
+            assert (answer.status, answer.headers) == (200, [("Content-Type", "application/json")])
+            assert await answer.body.whole() == b"{}"
+            answer.close()
+        assert service.connections == 1
+
+
+@pytest.mark.parametrize("unasked", [ANSWER, ANSWER[:-2], b"HTTP/1.1 100 Continue\r\n\r\n", b"no HTTP\r\n\r\n"])
+async def test_what_comes_unasked_is_no_answer(unasked: bytes) -> None:
+    other = ANSWER.replace(b"{}", b"[]")
+    async with calling(ANSWER + PAUSE + unasked, other) as (service, call):
+        answer = await call(b"{}")
+        assert await answer.body.whole() == b"{}"
+        answer.close()
+        # It comes when the connection is kept already, and is there before the next call.
+        await asyncio.sleep(0.1)
+        answer = await call(b"{}")
+        assert await answer.body.whole() == b"[]"
+        answer.close()
+        assert service.connections == 2
+
+
+async def test_a_connection_that_the_upstream_closed_is_not_used() -> None:
+    async with calling(ANSWER + PAUSE + CLOSED, ANSWER) as (service, call):
+        (await call(b"{}")).close()
+        async with asyncio.timeout(10):
+            await service.closed.wait()
+        await asyncio.sleep(0.1)
+        answer = await call(b"{}")
+        assert answer.status == 200
+        answer.close()
+        assert service.connections == 2
+
+
+async def test_a_connection_is_not_used_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_connections, "KEPT", 0.0)
+    async with calling(ANSWER, ANSWER) as (service, call):
+        (await call(b"{}")).close()
+        await asyncio.sleep(0.01)
+        (await call(b"{}")).close()
+        assert service.connections == 2
+        async with asyncio.timeout(10):
+            await service.closed.wait()
+
+
+async def test_connections_that_are_not_needed_any_more_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with calling(ANSWER, ANSWER, ANSWER) as (service, call):
+        first, second = await call(b"{}"), await call(b"{}")
+        first.close()
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(kept_connections, "KEPT", 0.05)
+        second.close()
+        async with asyncio.timeout(10):
+            await service.closed.wait()
+        (await call(b"{}")).close()
         assert service.connections == 2
 
 
