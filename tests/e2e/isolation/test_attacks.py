@@ -47,9 +47,9 @@ def fought(name: str, level: str) -> Fought:
     return besieged(HOSTS[name], level)
 
 
-@pytest.mark.parametrize("name", [name for name in HOSTS if name == "user with sudo"])
-def test_a_user_with_sudo_gets_namespaces_through_it(name: str) -> None:
-    assert "reached through sudo" in OFFERED[name]["namespace"]
+@pytest.mark.skipif("user with sudo" not in HOSTS, reason="nobody here has sudo")
+def test_a_user_with_sudo_gets_namespaces_through_it() -> None:
+    assert "reached through sudo" in OFFERED["user with sudo"]["namespace"]
 
 
 @where_it_confines
