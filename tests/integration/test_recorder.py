@@ -37,14 +37,14 @@ FILL = """
 import os, resource, sys
 from pathlib import Path
 from ciguard.errors import RecordingFailed
-from ciguard.session.event import EventType
+from ciguard.session.event import SessionStopped
 from tests.unit.session import sample
 
 recorder = sample.start(Path(sys.argv[1]))
 spool = recorder.spool()
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 write = {
-    "events": lambda turn: recorder.record(EventType.SESSION_STOPPED, reason=f"{turn}" * 20),
+    "events": lambda turn: recorder.record(SessionStopped(reason=f"{turn}" * 20)),
     "object": lambda turn: recorder.store(bytes(range(256)) * 8 + os.urandom(turn * 100)),
     "response": lambda turn: spool.append(b"data: x" * 50),
 }[sys.argv[2]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ciguard.approvals.admission import (
     MOST_SHOWN,
@@ -56,7 +57,7 @@ class Job:
             scope,
             self.recorder,
             lambda: START,
-            mask=lambda subject: replace(subject, body={**subject.body, "input": "[masked]"}),
+            mask=lambda subject: structs.replace(subject, body={**subject.body, "input": "[masked]"}),
             size=lambda _: size,
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ciguard.approvals.approver import Verdict
 from ciguard.approvals.asking import Asked, ForgeApprover, Limits, Place
@@ -89,7 +90,7 @@ class Scene:
             limits,
             self.clock,
             self.recorder,
-            mask=lambda subject: replace(subject, body={**subject.body, "input": "[masked]"}),
+            mask=lambda subject: structs.replace(subject, body={**subject.body, "input": "[masked]"}),
             mask_text=lambda text: text.replace("secret", "[masked]"),
             texts=self.texts,
             watchers=[self.watcher],

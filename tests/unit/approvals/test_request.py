@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
+from msgspec import structs
 
 from ciguard.approvals.request import DIGEST_LENGTH, Run, request_digest
 from tests.unit.approvals.scene import RUN, operation
@@ -26,6 +27,6 @@ def test_it_depends_on_the_operation_and_the_request() -> None:
         request_digest(operation(), RUN, "3f9a2c.1"),
         request_digest(operation(), RUN, "3f9a2c.2"),
         request_digest(operation("ls"), RUN, "3f9a2c.1"),
-        request_digest(replace(operation(), connection="gpt"), RUN, "3f9a2c.1"),
+        request_digest(structs.replace(operation(), connection="gpt"), RUN, "3f9a2c.1"),
     }
     assert len(digests) == 4

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from ciguard.approvals import marker
 from ciguard.approvals.marker import Claim, Marker, marker_of
@@ -48,10 +49,10 @@ def test_what_a_model_makes_up_anew_each_time_does_not_matter() -> None:
     again = operation()
     call: dict[str, Json] = {"command": "psql -c 'DROP TABLE users'"}
     described: dict[str, Json] = {**call, "description": "Drop the table"}
-    assert is_about(asked(), replace(again, body={**again.body, "id": "call_2"}), NOW)
-    assert is_about(asked(), replace(again, body={**again.body, "input": described}), NOW)
-    assert not is_about(asked(), replace(again, body={**again.body, "input": {**call, "timeout": 1}}), NOW)
-    assert not is_about(asked(), replace(again, body={**again.body, "name": "Shell", "input": described}), NOW)
+    assert is_about(asked(), structs.replace(again, body={**again.body, "id": "call_2"}), NOW)
+    assert is_about(asked(), structs.replace(again, body={**again.body, "input": described}), NOW)
+    assert not is_about(asked(), structs.replace(again, body={**again.body, "input": {**call, "timeout": 1}}), NOW)
+    assert not is_about(asked(), structs.replace(again, body={**again.body, "name": "Shell", "input": described}), NOW)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ciguard.approvals import marker
 from ciguard.approvals.asking import Asked, Scope
@@ -53,7 +54,7 @@ def comment(
 ) -> str:
     """The comment about a held command."""
     subject = operation(command)
-    subject = replace(subject, body={**subject.body, "input": {"command": command}})
+    subject = structs.replace(subject, body={**subject.body, "input": {"command": command}})
     texts = ApprovalTexts(Asked(REQUEST, subject, decision, said, "f" * 64, 17, "e" * 64), ASKER)
     return texts.asking(ruling, [URL for _ in texts.parts()])
 
@@ -93,7 +94,7 @@ def test_a_request_says_how_far_an_approval_goes() -> None:
 
 def further(command: str) -> Sequence[str]:
     """The further comments about a held command."""
-    subject = replace(operation(), body={"name": "Bash", "input": {"command": command}})
+    subject = structs.replace(operation(), body={"name": "Bash", "input": {"command": command}})
     return ApprovalTexts(Asked(REQUEST, subject, DECISION, "", "f" * 64, 17, "e" * 64), ASKER).parts()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ciguard.approvals.approver import Verdict
 from ciguard.approvals.asking import Asked
@@ -27,7 +28,7 @@ ASKER = Asker("claude -p 'fix'", "3f9a2c" + "0" * 26, "https://github.com/acme/s
 def request(command: str = "psql -c 'DROP TABLE users'", url: str = URL, agent: str = "claude") -> Any:
     """The message about a held command."""
     subject = operation()
-    subject = replace(subject, body={**subject.body, "input": {"command": command}})
+    subject = structs.replace(subject, body={**subject.body, "input": {"command": command}})
     asked = Asked(REQUEST, subject, HELD, "", "f" * 64, 17, "e" * 64)
     return json.loads(of_request(asked, replace(ASKER, agent=agent), url))
 
