@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -304,7 +305,7 @@ async def test_the_credential_is_nowhere_that_the_agent_or_the_record_reach(tmp_
         given = seen["environ"]
         assert given["PLAIN"] == "plain"
         assert not {"OTHER", "GITHUB_TOKEN", "CI_JOB_TOKEN", "LEAK", "UPSTREAM_KEY", "PYTHONPATH"} & set(given)
-        assert given["ANTHROPIC_API_KEY"].startswith("ciguard-session-token-")
+        assert re.fullmatch(r"ciguard-[\w-]{43}", given["ANTHROPIC_API_KEY"])
         assert given["CODEX_HOME"].startswith(str(tmp_path))
         for secret in (CREDENTIAL, *secrets.values()):
             assert secret not in ran.output + ran.errors

@@ -219,7 +219,8 @@ def mask_texts(
     """Mask in place a text of a whole answer that ``places`` make up: block, object and key; yields it if not empty."""
     if len(places) == 1 and masker.names is None:
         _, holder, key = places[0]
-        if (text := text_of(holder.get(key))) and masker.is_clean(text):
+        text = holder.get(key)
+        if isinstance(text, str) and text and masker.is_clean(text):
             item = TextItem(part, text)
             yield item
             if item.replacement is not None and item.replacement != text:
@@ -288,7 +289,7 @@ def list_of(value: Json) -> list[Json]:
 
 def number_of(value: Json) -> int:
     """``value`` when it is a whole number, else 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if type(value) is int else 0  # a truth value is an int, too
 
 
 def texts_in(values: Iterable[Json]) -> tuple[str, ...]:
@@ -337,4 +338,7 @@ def all_texts(value: Json) -> tuple[str, ...]:
 
 def usage_tokens(usage: Mapping[str, Json], *names: str) -> int:
     """The sum of the token counts that ``usage`` has under ``names``."""
-    return sum(number_of(usage.get(name)) for name in names)
+    tokens = 0
+    for name in names:
+        tokens += number_of(usage.get(name))
+    return tokens

@@ -85,7 +85,9 @@ if TYPE_CHECKING:
 TOGETHER = 2.0
 """Seconds until a session ends that waits for people: what is held at the same moment is asked about together."""
 
-TOKEN_PREFIX = "ciguard-session-token-"
+TOKEN_PREFIX = "ciguard-"
+"""What the session's token begins with. It has no common word in it: what looks like a piece of the token is looked at
+twice, and every answer speaks of tokens."""
 
 SCRATCH = ("home", "tmp", "codex")
 """What the agent's own folder holds."""

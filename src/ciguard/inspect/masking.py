@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ciguard.inspect.known_value import LONGEST_LITERAL, SHORTEST, KnownValue, literals
 from ciguard.inspect.matching import Matcher
 from ciguard.inspect.named_fields import NO_FIELDS, NamedFields
@@ -68,8 +70,7 @@ class Replacement:
     placeholder: str
 
 
-@dataclass(frozen=True, slots=True)
-class Masked:
+class Masked(msgspec.Struct, frozen=True):
     """A masked text and the kinds of the secrets that were in it, one entry for each place."""
 
     text: str

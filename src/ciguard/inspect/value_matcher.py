@@ -67,10 +67,10 @@ class ValueMatcher:
     def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         opened, hints = self._opened
-        if opened is data:
+        if opened is data or not (hints := self._finder.hints(data)):
             return hints
         # Ordinary words begin like a piece of a value: few of them go on like it.
-        return [hint for hint in self._finder.hints(data) if any(self._found(data, 0, (hint,)))]
+        return [hint for hint in hints if any(self._found(data, 0, (hint,)))]
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
