@@ -67,10 +67,11 @@ class ValueMatcher:
     def hints(self, data: bytes) -> Sequence[Hint]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""
         opened, hints = self._opened
-        if opened is data or not (hints := self._finder.hints(data)):
+        if opened is data:
             return hints
+        hints = self._finder.hints(data)
         # Ordinary words begin like a piece of a value: few of them go on like it.
-        return [hint for hint in hints if any(self._found(data, 0, (hint,)))]
+        return [hint for hint in hints if any(self._found(data, 0, (hint,)))] if hints else hints
 
     def find(self, text: str, data: bytes, begin: int, hints: Sequence[Hint]) -> Collection[Span]:
         """See :class:`~ciguard.inspect.matching.Matcher`."""

@@ -211,7 +211,7 @@ def test_texts_are_masked_together_as_each_is_alone(several: list[str]) -> None:
 def test_what_was_looked_through_is_clean_where_nothing_is_masked(several: list[str]) -> None:
     one = Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
     expected = {text: one.mask(text) for text in several}
-    one.look_through(several)
+    assert one.look_through(several) == (not any(masked.kinds for masked in expected.values()))
     for text, masked in expected.items():
         assert one.is_clean(text) == (not masked.kinds)
         assert one.mask(text) == masked
@@ -234,6 +234,6 @@ def test_only_the_last_message_and_only_a_short_one_is_remembered() -> None:
     one.look_through(["one text"])
     one.look_through(["another text"])
     assert (one.is_clean("one text"), one.is_clean("another text")) == (False, True)
-    one.look_through(["x" * MOST_LOOKED_THROUGH, "y"])
+    assert not one.look_through(["x" * MOST_LOOKED_THROUGH, "y"])
     assert not one.is_clean("another text")
     assert not one.is_clean("y")
