@@ -46,7 +46,7 @@ async def test_an_unprivileged_container_gives_landlock_and_the_agent_none_of_th
 
     seen = (finished.checkout.path / "seen").read_text()
     assert "GITLAB_CI=true" in seen
-    assert "ciguard-session-token-" in seen
+    assert "ANTHROPIC_API_KEY=ciguard-" in seen
     given = stage.given()
     for name in SECRET:
         assert given[name]
