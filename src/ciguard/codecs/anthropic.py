@@ -83,7 +83,7 @@ class Anthropic:
                         return [Saying(SayingKind.ASSISTANT, texts_in([_text_blocks(content)]))]
                     case "system":
                         return [Saying(SayingKind.INSTRUCTIONS, texts_in([content]))]
-                return [_saying(block) for block in (content if isinstance(content, list) else [content])]
+                return [_saying(block) for block in content] if isinstance(content, list) else [_saying(content)]
             case "messages", _:
                 return [Saying(SayingKind.PROMPT, texts_in([value]))]
             case (("model" | "stream" | "metadata"), _):
