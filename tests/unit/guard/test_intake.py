@@ -31,12 +31,13 @@ from ciguard.inspect.masking import Masker
 from ciguard.inspect.names import Name, Names
 from ciguard.inspect.personal_data import NameKind
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.operation import Json
+from ciguard.operation import Json, strings
 from ciguard.policy.evaluation import Evaluator
 from ciguard.policy.loading import FileSource, load_policy
 from ciguard.session.event import EventType, Parts, Request
 from ciguard.session.reading import open_session, request_parts
 from ciguard.session.recorder import Recorder
+from ciguard.session.reference import SHORTEST
 from tests.unit.session import sample
 
 T = TypeVar("T")
@@ -167,6 +168,29 @@ async def test_only_the_guilty_texts_are_refused(tmp_path: Path) -> None:
     assert "rule no" in (await taking.admit(says("Innocent.", "forbidden"))).refusal
     assert (await taking.admit(says("Innocent."))).refusal == ""
     assert "rule no" in (await taking.admit(says("forbidden"))).refusal
+
+
+async def test_a_long_result_that_was_withheld_is_recorded_in_full(tmp_path: Path) -> None:
+    taking = TakingIn(tmp_path)
+    text = "injected " * SHORTEST
+    result: Json = {"type": "tool_result", "tool_use_id": "t", "content": text}
+    admitted = await taking.admit({"model": "m", "messages": [{"role": "user", "content": [result]}]})
+    assert text.encode() not in admitted.document.raw
+    session = open_session(taking.directory)
+    (recorded,) = (event for event in session.events if event["type"] == EventType.RESULT)
+    assert json.loads(session.body(recorded["body"]))["texts"] == [text]
+
+
+@pytest.mark.parametrize("word", [SECRET, "Alice", "nobody"])
+async def test_a_long_text_is_recorded_once_as_it_was_masked(tmp_path: Path, word: str) -> None:
+    taking = TakingIn(tmp_path)
+    admitted = await taking.admit(says(f"This is {word}. " * SHORTEST))
+    session = open_session(taking.directory)
+    (recorded,) = (event for event in session.events if event["type"] == EventType.OPERATION)
+    (place,) = json.loads(session.body(recorded["body"]))["texts"]
+    text = strings(json.loads(session.body(place["part"])))[place["string"]]
+    assert text == json.loads(admitted.document.raw)["messages"][0]["content"]
+    assert text.count(word) == (SHORTEST if word == "nobody" else 0)
 
 
 async def test_texts_that_are_refused_together_are_all_refused(tmp_path: Path) -> None:
