@@ -142,16 +142,18 @@ def _split_plain(raw: bytes, listed: str) -> Document | None:
 def split_items(raw: bytes, label: str) -> tuple[list[Part], list[Json]] | None:
     """The items of the list ``raw`` as parts of a body under ``label``, and their values if they were parsed.
 
-    None when it has none, or is not JSON that can be told apart quickly.
+    None when it has none, or is not JSON. Raises :class:`WireError` when there are too many.
     """
+    values: list[Json] = []
     try:
         values = _decode_list(raw)
     except (ValueError, msgspec.DecodeError, RecursionError, WireError):
-        return None
-    refuse_many(len(values))
-    written = [_encode(value) for value in values]
-    if b"[" + b",".join(written) + b"]" != raw:
-        values, written = [], [bytes(entry) for entry in _split_list.decode(raw)]
+        written = _strict_items(raw)
+    else:
+        refuse_many(len(values))
+        written = [_encode(value) for value in values]
+        if b"[" + b",".join(written) + b"]" != raw:
+            values, written = [], [bytes(entry) for entry in _split_list.decode(raw)]
     return ([Part.of(label, item, item=True) for item in written], values) if written else None
 
 
@@ -219,6 +221,21 @@ def _split_strictly(text: str, listed: str) -> Document:
     refuse_many(len(value) + (len(listing) if isinstance(listing, list) else 0))
     entries = _elements(fields[listed].decode(), len(listing)) if isinstance(listing, list) else None
     return _document(text.encode(), listed, fields, entries)
+
+
+def _strict_items(raw: bytes) -> list[bytes]:
+    """The text of each item of a list with lone surrogates; none where it cannot be read."""
+    if not _SURROGATE.search(raw):
+        return []
+    try:
+        text = raw.decode("utf-8")
+        value = parse(text)
+    except (UnicodeDecodeError, WireError):
+        return []
+    if not isinstance(value, list):
+        return []
+    refuse_many(len(value))
+    return _elements(text, len(value))
 
 
 def _members(text: str, labels: list[str]) -> Iterator[tuple[str, str]]:

@@ -141,6 +141,9 @@ FIRST = b'{"model":"m","messages":[1,{"a":1},"x"],"y":2}'
         b'{"model":"m","messages":["\\ud83d"],"y":2}',
         b'{"model":"m","messages":[{"a":1,"a":2}],"y":2}',
         b'{"model":"m","messages":[3],"a":[4],"y":2}',
+        b'{"model":"m","messages":["\\ud83d"],"z":["\\ud83d"],"y":2}',
+        b'{"model":"m","messages":["\\ud83d\xff"],"y":2}',
+        b'{"model":"m","messages":["\\ud83d",{"a":1,"a":2}],"y":2}',
         b'{"model":"m","messages":[1e400],"y":2}',
         b'{"model":"m","messages":[NaN],"y":2}',
         b'{"model":"m","messages":[' + b"[" * 5000 + b"]" * 5000 + b'],"y":2}',
@@ -183,9 +186,10 @@ def test_only_what_is_new_is_read(read: list[int]) -> None:
     assert max(read) < 8000
 
 
-def test_only_the_conversation_is_read_where_what_is_around_it_was_before(read: list[int]) -> None:
+@pytest.mark.parametrize("cut", ["", "\ud800"])
+def test_only_the_conversation_is_read_where_what_is_around_it_was_before(read: list[int], cut: str) -> None:
     rereader = Rereader("messages")
-    for text in ("first", "second", "third"):
+    for text in ("first", f"second{cut}", f"third{cut}"):
         asked = {"model": "m", "messages": [{"role": "user", "content": text}], "tools": ["x" * 1000]}
         alike(rereader, json.dumps(asked).encode())
     assert [size < 100 for size in read] == [False, True, True]
@@ -232,9 +236,10 @@ def test_too_many_parts_are_refused_before_they_are_made(monkeypatch: pytest.Mon
     alike(rereader, FIRST)
     monkeypatch.setattr(document_module, "MOST_PARTS", 8)
     monkeypatch.setattr(document_module, "Part", None)
-    for comma in (b",", b", "):
+    monkeypatch.setattr(document_module, "_elements", None)
+    for comma, item in ((b",", b"7"), (b", ", b"7"), (b",", b'"\\ud800"')):
         with pytest.raises(WireError):
-            rereader.split(b'{"model":"m","messages":[' + comma.join([b"7"] * 9) + b'],"y":2}')
+            rereader.split(b'{"model":"m","messages":[' + comma.join([item] * 9) + b'],"y":2}')
 
 
 def test_a_body_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
