@@ -270,6 +270,29 @@ async def test_a_request_without_a_stream_waits_as_long_as_clients_do(tmp_path: 
         assert guard.model.requests == []
 
 
+async def test_a_request_without_a_stream_waits_through_many_intervals(tmp_path: Path) -> None:
+    people = People()
+    async with guarded(tmp_path, rules=HOLD, approver=people, sign_of_life=0.02) as guard:
+        asking = asyncio.create_task(guard.call(body=message("A zebra.")))
+        (asked,) = await people.number(1)
+        await asyncio.sleep(0.3)
+        asked.verdict.set_result(RELEASED)
+        assert (await asking).status == 200
+
+
+async def test_a_stream_whose_prompt_is_held_gets_signs_of_life(tmp_path: Path) -> None:
+    people = People()
+    async with (
+        guarded(tmp_path, rules=HOLD, approver=people, sign_of_life=0.02) as guard,
+        streaming(guard, message("A zebra.", stream=True)) as stream,
+    ):
+        (asked,) = await people.number(1)
+        await stream.read_until(b"event: ping")
+        assert guard.model.requests == []
+        asked.verdict.set_result(RELEASED)
+        assert b"message_stop" in await stream.rest()
+
+
 async def test_hanging_up_withdraws_what_is_held_of_an_answer(tmp_path: Path) -> None:
     people = People()
     script = calls("feed the zebra", "sell the zebra")
