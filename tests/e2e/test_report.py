@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.operation import Json
-from ciguard.session.event import EventType, ProtectedFiles, Refused, SessionStopped
+from ciguard.session.event import ProtectedFiles, Refused, SessionStopped
 from tests.e2e.browser import Page, browser_page
 from tests.unit.session import sample
 
@@ -77,20 +77,8 @@ def record_hostile(directory: Path, address: str) -> Path:
         sample.result(recorder, "tool_result", request, {"texts": [text, all_of_it], "id": text})
         recorder.record(ProtectedFiles(when="after", done="reported", paths=[text], more=0))
         recorder.record(Refused(reason=text, connection=text, method=text, path=text, status=401))
-        recorder.record(
-            sample.event(
-                EventType.APPROVAL_REQUESTED,
-                approval=text,
-                digest=text,
-                subject="tool_call",
-                connection=text,
-                body=sample.store(recorder, call),
-                place=text,
-                head=text,
-                quorums=[{"count": 1, "approvers": [text]}],
-                expires=text,
-            )
-        )
+        alien: dict[str, Json] = {"digest": text, "connection": text, "place": text, "head": text, "expires": text}
+        sample.ask(recorder, text, call, quorums=[{"count": 1, "approvers": [text]}], **alien)
         evidence: Json = {
             "comment": 1,
             "account": 2,
@@ -100,18 +88,7 @@ def record_hostile(directory: Path, address: str) -> Path:
             "body": "0" * 64,
             "answers": [],
         }
-        recorder.record(
-            sample.event(
-                EventType.VERDICT,
-                approval=text,
-                outcome="denied",
-                reason=text,
-                comment=1,
-                waited_ms=1,
-                evidence=[evidence],
-                discounted=1,
-            )
-        )
+        sample.rule(recorder, text, "denied", text, comment=1, evidence=[evidence], discounted=1)
     sample.operation(recorder, "prompt", request, {"texts": ["<b>" * 2_000_000]})
     sample.respond(recorder, request, 500, complete=False, reason=all_of_it)
     recorder.spool().append(all_of_it.encode(errors="replace"))

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ciguard.codecs.document import dump
 from ciguard.operation import Json
 from ciguard.report import awaited
-from ciguard.session.event import EventType
 from ciguard.session.reading import Session, open_session
 from tests.unit.session import sample
 
@@ -19,32 +17,9 @@ def session(folder: Path, command: str, *outcomes: str) -> Session:
     recorder = sample.start(folder / "session")
     body: dict[str, Json] = {"name": "Bash", "input": {"command": command}}
     for number, outcome in enumerate(outcomes, 1):
-        recorder.record(
-            sample.event(
-                EventType.APPROVAL_REQUESTED,
-                approval=f"3f9a2c.{number}",
-                digest="0" * 24,
-                subject="tool_call",
-                connection="claude",
-                body=recorder.store(dump(body)),
-                place="github.com/acme/shop environment agent-approved",
-                head="c" * 40,
-                quorums=[],
-                expires="2026-12-02T09:30:00Z",
-            )
-        )
-        recorder.record(
-            sample.event(
-                EventType.VERDICT,
-                approval=f"3f9a2c.{number}",
-                outcome=outcome,
-                reason="It waits.",
-                comment=None,
-                waited_ms=0,
-                evidence=[],
-                discounted=0,
-            )
-        )
+        place = "github.com/acme/shop environment agent-approved"
+        sample.ask(recorder, f"3f9a2c.{number}", body, place=place, quorums=[])
+        sample.rule(recorder, f"3f9a2c.{number}", outcome, "It waits.")
     recorder.finish("done")
     return open_session(folder / "session")
 

@@ -145,33 +145,9 @@ def test_hostile_content_reaches_the_terminal_inert(tmp_path: Path) -> None:
 
 def test_requests_for_approval_and_their_verdicts_are_shown(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
-    body = sample.store(recorder, {"name": "Bash", "input": {"command": "x"}})
-    recorder.record(
-        sample.event(
-            EventType.APPROVAL_REQUESTED,
-            approval="3f9a2c.1",
-            digest="0" * 24,
-            subject="tool_call",
-            connection="claude",
-            body=body,
-            place="github.com/acme/shop#7",
-            head="",
-            quorums=[{"count": 2, "approvers": ["@bob", "role:admin"]}],
-            expires="2026-11-02T10:00:00Z",
-        )
-    )
-    recorder.record(
-        sample.event(
-            EventType.VERDICT,
-            approval="3f9a2c.1",
-            outcome="expired",
-            reason="Nobody decided.",
-            comment=None,
-            waited_ms=61_500,
-            evidence=[],
-            discounted=0,
-        )
-    )
+    call: Json = {"name": "Bash", "input": {"command": "x"}}
+    sample.ask(recorder, "3f9a2c.1", call, quorums=[{"count": 2, "approvers": ["@bob", "role:admin"]}])
+    sample.rule(recorder, "3f9a2c.1", "expired", "Nobody decided.")
     recorder.record(Notified(approval="3f9a2c.1", about="request", status=200, reason=""))
     recorder.record(Notified(approval="3f9a2c.1", about="verdict", status=500, reason="status 500"))
     sample.end(recorder)

@@ -143,6 +143,36 @@ def respond(recorder: Recorder, request: int, status: int = 200, *, complete: bo
     )
 
 
+def ask(recorder: Recorder, approval: str, body: Json, **other: Json) -> None:
+    """A request for approval of the call ``body``; ``other`` is what is not as usual."""
+    usual: dict[str, Json] = {
+        "approval": approval,
+        "digest": "0" * 24,
+        "subject": "tool_call",
+        "connection": "claude",
+        "body": store(recorder, body),
+        "place": "github.com/acme/shop#7",
+        "head": "",
+        "quorums": [{"count": 1, "approvers": ["@bob"]}],
+        "expires": "2026-11-02T10:00:00Z",
+    }
+    recorder.record(event(EventType.APPROVAL_REQUESTED, **(usual | other)))
+
+
+def rule(recorder: Recorder, approval: str, outcome: str, reason: str, **other: Json) -> None:
+    """What became of a request for approval; ``other`` is what is not as usual."""
+    usual: dict[str, Json] = {
+        "approval": approval,
+        "outcome": outcome,
+        "reason": reason,
+        "comment": None,
+        "waited_ms": 61_500,
+        "evidence": [],
+        "discounted": 0,
+    }
+    recorder.record(event(EventType.VERDICT, **(usual | other)))
+
+
 def converse(recorder: Recorder, texts: Sequence[str] = ("Fix the failing test.",)) -> None:
     """Two turns: a prompt and a masked answer, then a blocked command, a held statement, and a call turned away."""
     first = request(recorder, None, 0, "system text", {"role": "user", "content": list(texts)})

@@ -10,7 +10,6 @@ import pytest
 from ciguard.errors import UsageError
 from ciguard.operation import Json
 from ciguard.report.export import gitlab_annotations
-from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
 from ciguard.session.recorder import Recorder
 from tests.unit.session import sample
@@ -57,35 +56,11 @@ def links(directory: Path) -> dict[str, str]:
 
 
 def ask(recorder: Recorder, approval: str, place: str) -> None:
-    recorder.record(
-        sample.event(
-            EventType.APPROVAL_REQUESTED,
-            approval=approval,
-            digest="0" * 16,
-            subject="tool_call",
-            connection="claude",
-            body=sample.store(recorder, {"name": "Bash", "input": {}}),
-            place=place,
-            head="",
-            quorums=[{"count": 1, "approvers": ["@bob"]}],
-            expires="2026-11-02T10:00:00Z",
-        )
-    )
+    sample.ask(recorder, approval, {"name": "Bash", "input": {}}, place=place)
 
 
 def answer(recorder: Recorder, approval: str, outcome: str, comment: int | None) -> None:
-    recorder.record(
-        sample.event(
-            EventType.VERDICT,
-            approval=approval,
-            outcome=outcome,
-            reason="text",
-            comment=comment,
-            waited_ms=1,
-            evidence=[],
-            discounted=0,
-        )
-    )
+    sample.rule(recorder, approval, outcome, "text", comment=comment)
 
 
 def test_links_lead_to_the_artifact_and_to_where_people_were_asked(tmp_path: Path) -> None:

@@ -52,32 +52,8 @@ def cases(directory: Path) -> list[tuple[str, str, str]]:
 
 def ask(recorder: Recorder, outcome: str, evidence: list[Json], *, approval: str = "3f9a2c") -> None:
     """A request for approval of ``DROP``, and what was said."""
-    recorder.record(
-        sample.event(
-            EventType.APPROVAL_REQUESTED,
-            approval=approval,
-            digest="0" * 16,
-            subject="tool_call",
-            connection="claude",
-            body=sample.store(recorder, DROP),
-            place="gitlab.example.com/acme/shop!7",
-            head="",
-            quorums=[{"count": 1, "approvers": ["@bob"]}],
-            expires="2026-11-02T10:00:00Z",
-        )
-    )
-    recorder.record(
-        sample.event(
-            EventType.VERDICT,
-            approval=approval,
-            outcome=outcome,
-            reason="It was looked at by people.",
-            comment=99,
-            waited_ms=61_500,
-            evidence=evidence,
-            discounted=0,
-        )
-    )
+    sample.ask(recorder, approval, DROP, place="gitlab.example.com/acme/shop!7")
+    sample.rule(recorder, approval, outcome, "It was looked at by people.", comment=99, evidence=evidence)
 
 
 BOB: Json = {

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ciguard.operation import Json
 from ciguard.report.html.page import render
-from ciguard.session.event import EventType
 from ciguard.session.reading import open_session
 from ciguard.session.verification import verify
 from tests.unit.session import sample
@@ -82,20 +81,7 @@ def test_a_damaged_log_says_so(tmp_path: Path) -> None:
 def test_an_approval_stands_with_its_evidence(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     call: Json = {"name": "Bash", "input": {"command": "psql -c 'DROP TABLE users'"}, "id": "c"}
-    recorder.record(
-        sample.event(
-            EventType.APPROVAL_REQUESTED,
-            approval="3f9a2c",
-            digest="a1b2c3d4e5f60718",
-            subject="tool_call",
-            connection="claude",
-            body=sample.store(recorder, call),
-            place="acme/shop#7",
-            head="c" * 40,
-            quorums=[{"count": 2, "approvers": ["@acme/dba", "@bob"]}],
-            expires="2026-11-02T10:00:00.000Z",
-        )
-    )
+    sample.ask(recorder, "3f9a2c", call, quorums=[{"count": 2, "approvers": ["@acme/dba", "@bob"]}])
     evidence: dict[str, Json] = {
         "comment": 101,
         "account": 1002,
@@ -103,17 +89,9 @@ def test_an_approval_stands_with_its_evidence(tmp_path: Path) -> None:
         "role": "write",
         "created": "2026-11-02T09:32:00Z",
     }
-    recorder.record(
-        sample.event(
-            EventType.VERDICT,
-            approval="3f9a2c",
-            outcome="released",
-            reason="approved by bob",
-            comment=99,
-            waited_ms=125_300,
-            evidence=[{**evidence, "body": "a" * 64, "answers": ["b" * 64]}],
-            discounted=1,
-        )
+    told: list[Json] = [{**evidence, "body": "a" * 64, "answers": ["b" * 64]}]
+    sample.rule(
+        recorder, "3f9a2c", "released", "approved by bob", comment=99, waited_ms=125_300, evidence=told, discounted=1
     )
     sample.end(recorder)
     text = page(tmp_path / "session")
