@@ -35,6 +35,18 @@ STARTED: Mapping[str, Json] = {
 }
 
 
+BOB: Json = {
+    "comment": 101,
+    "account": 1002,
+    "login": "bob",
+    "role": "write",
+    "created": "2026-11-02T09:32:00Z",
+    "body": "a" * 64,
+    "answers": ["b" * 64],
+}
+"""A comment that counted, as a verdict names it."""
+
+
 class Steps:
     """A clock that moves by one second whenever it is read."""
 

@@ -30,28 +30,7 @@ def record_all(directory: Path, text: str = "text") -> Path:
             effect="forwarded",
         )
     )
-    recorder.record(
-        sample.event(
-            EventType.VERDICT,
-            approval="3f9a2c",
-            outcome="released",
-            reason=text,
-            comment=99,
-            waited_ms=1_000,
-            evidence=[
-                {
-                    "comment": 101,
-                    "account": 1002,
-                    "login": "bob",
-                    "role": "write",
-                    "created": "2026-11-02T09:32:00Z",
-                    "body": "a" * 64,
-                    "answers": ["b" * 64],
-                }
-            ],
-            discounted=0,
-        )
-    )
+    sample.rule(recorder, "3f9a2c", "released", text, comment=99, waited_ms=1_000, evidence=[sample.BOB])
     sample.respond(recorder, request)
     recorder.record(SessionStopped(reason=text))
     sample.end(recorder)

@@ -56,17 +56,6 @@ def ask(recorder: Recorder, outcome: str, evidence: list[Json], *, approval: str
     sample.rule(recorder, approval, outcome, "It was looked at by people.", comment=99, evidence=evidence)
 
 
-BOB: Json = {
-    "comment": 101,
-    "account": 1002,
-    "login": "bob",
-    "role": "write",
-    "created": "2026-11-02T09:32:00Z",
-    "body": "a" * 64,
-    "answers": ["b" * 64],
-}
-
-
 def asked(directory: Path, outcome: str, evidence: list[Json]) -> Path:
     recorder = sample.start(directory)
     request = sample.request(recorder, None, 0, "text")
@@ -96,14 +85,14 @@ def test_what_was_stopped_fails_and_what_was_let_through_is_counted(tmp_path: Pa
 
 
 def test_what_people_released_passed_and_says_who_they_were(tmp_path: Path) -> None:
-    directory = asked(tmp_path / "session", "released", [BOB])
+    directory = asked(tmp_path / "session", "released", [sample.BOB])
     assert cases(directory)[1] == ("tool_call", "approved by @bob: Bash: psql -c 'DROP TABLE users'", "passed")
     case = report(directory).findall("testcase")[1]
     assert case.get("time") == "61.500"
     assert "It was looked at by people." in (case[0].text or "")
 
 
-@pytest.mark.parametrize(("outcome", "evidence"), [("denied", [BOB]), ("expired", []), ("withdrawn", [])])
+@pytest.mark.parametrize(("outcome", "evidence"), [("denied", [sample.BOB]), ("expired", []), ("withdrawn", [])])
 def test_what_people_did_not_release_failed(tmp_path: Path, outcome: str, evidence: list[Json]) -> None:
     directory = asked(tmp_path / "session", outcome, evidence)
     assert cases(directory)[1] == ("tool_call", f"held, {outcome}: Bash: psql -c 'DROP TABLE users'", "failure")
@@ -114,7 +103,7 @@ def test_each_answer_counts_once_and_what_was_stopped_comes_first(tmp_path: Path
     request = sample.request(recorder, None, 0, "text")
     held = sample.decision("hold", 60, ("destructive-sql", "Drops a table", 60))
     for number, outcome in enumerate(("denied", "released")):
-        ask(recorder, outcome, [BOB], approval=f"{number}")
+        ask(recorder, outcome, [sample.BOB], approval=f"{number}")
         effect = "forwarded" if outcome == "released" else "withheld"
         sample.operation(recorder, "tool_call", request, DROP, decided=held, effect=effect)
     sample.operation(recorder, "tool_call", request, DROP, decided=held, effect="withheld")

@@ -82,16 +82,15 @@ def test_an_approval_stands_with_its_evidence(tmp_path: Path) -> None:
     recorder = sample.start(tmp_path / "session")
     call: Json = {"name": "Bash", "input": {"command": "psql -c 'DROP TABLE users'"}, "id": "c"}
     sample.ask(recorder, "3f9a2c", call, quorums=[{"count": 2, "approvers": ["@acme/dba", "@bob"]}])
-    evidence: dict[str, Json] = {
-        "comment": 101,
-        "account": 1002,
-        "login": "bob",
-        "role": "write",
-        "created": "2026-11-02T09:32:00Z",
-    }
-    told: list[Json] = [{**evidence, "body": "a" * 64, "answers": ["b" * 64]}]
     sample.rule(
-        recorder, "3f9a2c", "released", "approved by bob", comment=99, waited_ms=125_300, evidence=told, discounted=1
+        recorder,
+        "3f9a2c",
+        "released",
+        "approved by bob",
+        comment=99,
+        waited_ms=125_300,
+        evidence=[sample.BOB],
+        discounted=1,
     )
     sample.end(recorder)
     text = page(tmp_path / "session")
