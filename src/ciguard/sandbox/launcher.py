@@ -9,7 +9,8 @@ a third more memory), as pid 1 of a sandbox with a process namespace, and speaks
    stay ``unseen`` if they do; or ``refused``
 3. guard: ``argv``, ``env``, ``cwd``, ``terminal``, with the agent's standard input, output and error
 4. launcher: ``failed`` when the agent cannot be executed; ``exceeded`` when it is over a bound, and is killed;
-   ``question`` with a ``command`` that is about to be executed; ``repeated`` and ``exited`` at last
+   ``question`` with a ``command`` that is about to be executed; ``repeated`` and ``exited`` at last, with the number of
+   processes that are ``left`` because they may not be killed
 5. guard, at any time from 3 on: ``answer`` to a question, with a ``refusal`` or an empty one; ``signal``; or the end of
    the stream, at which everything is killed
 
@@ -150,10 +151,10 @@ def _serve(channel: socket.socket, wanted: Confinement, order: Mapping[str, Any]
             if words := processes.exceeded(wanted.watched):
                 control.send(channel, {"exceeded": words})
                 status = signal.SIGKILL.value
-    processes.end_descendants()
+    left = processes.end_descendants()
     if supervisor is not None:
         control.send(channel, {"repeated": [[question, count] for question, count in supervisor.repeats().items()]})
-    control.send(channel, {"exited": os.waitstatus_to_exitcode(status)})
+    control.send(channel, {"exited": os.waitstatus_to_exitcode(status), "left": len(left)})
 
 
 def _become(

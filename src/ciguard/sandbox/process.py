@@ -155,8 +155,13 @@ class Agent:
                         on_exceeded(words)
                 case {"failed": int(number)}:
                     raise _cannot_be_executed(self._argv[0], number)
-                case {"exited": int(code)}:
+                case {"exited": int(code), "left": 0}:
                     ended.set_result(code)
+                case {"exited": int(), "left": int(left)}:
+                    raise GuardFailure(
+                        f"{left} of the agent's processes cannot be ended: they run as another user",
+                        "let it end what it starts with sudo; above the isolation level none it has no sudo",
+                    )
                 case _:
                     raise GuardFailure("the launcher said something unknown", "report this as a bug of ciguard")
 
@@ -175,7 +180,7 @@ class Agent:
         try:
             code = await ended
         except control.Closed:
-            processes.kill_descendants()
+            processes.end_descendants()
             raise GuardFailure(
                 "what stands between the guard and the agent was killed", "look whether the machine ran out of memory"
             ) from None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ciguard.sandbox.confinement import Watched
 
 NAMESPACE_INIT = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAUSE = 0.001
+"""Seconds between two looks at what is left."""
+_PATIENCE = 5.0
+"""Seconds in which what may not be killed can end by itself."""
 
 
 class Process(NamedTuple):
@@ -89,37 +93,34 @@ def tasks_of(uid: int) -> int:
     return count
 
 
-def kill_descendants() -> bool:
-    """Send SIGKILL to everything below this process; whether there was anything."""
-    left = descendants(os.getpid(), running())
-    for process in left:
-        try:
-            os.kill(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    return bool(left)
+def end_descendants() -> list[int]:
+    """Kill everything below this process, which must be a subreaper or pid 1, until nothing is left.
 
-
-def end_descendants() -> None:
-    """Kill everything below this process, a launcher, which must be a subreaper or pid 1, until nothing is left.
-
-    As pid 1 it kills all of its namespace at once. Else processes that fork faster than they are found would live on,
-    so that all are stopped first, whole groups of them at once: what has such a signal waiting cannot fork any more.
+    Returns the children that this process may not kill, since they run as another user, and that did not end by
+    themselves in a while. When there are none nothing is left for certain: whoever loses its parent becomes a child of
+    this process at that moment (prctl(2), PR_SET_CHILD_SUBREAPER), and there is no child to wait for. What /proc shows
+    is no proof: it misses those born while it is read.
     """
     if os.getpid() == NAMESPACE_INIT:
         while _killed_namespace():
             list(reaped())
-            time.sleep(0.001)
-        return
-    while found := descendants(os.getpid(), running()):
-        stopped: set[int] = set()
-        while fresh := [process for process in found if process.pid not in stopped]:
-            _signal_groups(fresh, {process.pid for process in found}, signal.SIGSTOP)
-            stopped |= {process.pid for process in fresh}
-            found = descendants(os.getpid(), running())
-        kill_descendants()
-        list(reaped())
-        time.sleep(0.001)
+            time.sleep(_PAUSE)
+        return []
+    _stop_descendants()
+    patient_until = time.monotonic() + _PATIENCE
+    before: list[int] = []
+    while _has_children():
+        born = _children()
+        beyond = [child for child in born if not _signalled(os.kill, child, signal.SIGKILL)]
+        if beyond and beyond == born:
+            for process in descendants(os.getpid(), running()):
+                _signalled(os.kill, process.pid, signal.SIGKILL)
+            if time.monotonic() > patient_until:
+                return beyond
+        if born == before:
+            time.sleep(_PAUSE)
+        before = born
+    return []
 
 
 def _killed_namespace() -> bool:
@@ -131,18 +132,67 @@ def _killed_namespace() -> bool:
     return True
 
 
+def _stop_descendants() -> None:
+    """Stop what may fork faster than it is killed, whole groups at once: a stopped process cannot."""
+    stopped: set[int] = set()
+    while _has_children():
+        for child in _children():
+            _signalled(os.kill, child, signal.SIGSTOP)
+        found = descendants(os.getpid(), running())
+        fresh = [process for process in found if process.pid not in stopped]
+        if not fresh:
+            return
+        _signal_groups(fresh, {process.pid for process in found}, signal.SIGSTOP)
+        stopped |= {process.pid for process in fresh}
+
+
 def _signal_groups(processes: Iterable[Process], ours: Collection[int], number: int) -> None:
     """Signal ``processes``; all of a group at once where the group is led by one of ``ours`` and so holds no other."""
     done: set[int] = set()
     for process in processes:
-        try:
-            if process.group not in ours:
-                os.kill(process.pid, number)
-            elif process.group not in done:
-                os.killpg(process.group, number)
-                done.add(process.group)
-        except ProcessLookupError:
-            continue
+        if process.group not in ours:
+            _signalled(os.kill, process.pid, number)
+        elif process.group not in done:
+            _signalled(os.killpg, process.group, number)
+            done.add(process.group)
+
+
+def _signalled(how: Callable[[int, int], None], whom: int, number: int) -> bool:
+    """Send a signal; whether that was allowed. Who is gone needs none."""
+    try:
+        how(whom, number)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return True
+
+
+def _children() -> list[int]:
+    """The children of this process, the ended ones too, as quickly as the kernel tells.
+
+    It keeps a list where it was built with CONFIG_PROC_CHILDREN (proc(5)); there a process that becomes another all the
+    time is met in most looks, and in few of those through all of /proc.
+    """
+    found: list[int] = []
+    try:
+        for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 - many
+            with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123 - many
+                found += map(int, file.read().split())
+    except FileNotFoundError:
+        own = os.getpid()
+        return [process.pid for process in running() if process.parent == own]
+    return found
+
+
+def _has_children() -> bool:
+    """Whether any child is left once the ended ones are reaped."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def reaped() -> Iterator[tuple[int, int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +15,10 @@ import pytest
 
 from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
 from ciguard.policy.models import IsolationLimits
-from ciguard.sandbox import process
+from ciguard.sandbox import control, process
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.process import Answer, Exit
-from tests.sandboxed import OFFERED, Starter
+from tests.sandboxed import CONSENT, OFFERED, Starter
 
 
 @pytest.fixture(params=OFFERED)
@@ -151,6 +153,16 @@ async def test_the_death_of_the_launcher_is_a_failure_of_the_guard(start: Starte
         await waiting
 
 
+async def test_processes_that_may_not_be_killed_are_a_failure_of_the_guard(tmp_path: Path) -> None:
+    """Such as those of another user; the launcher is played, as root's may kill all."""
+    ours, theirs = socket.socketpair()
+    with theirs, subprocess.Popen(["true"]) as launcher:  # noqa: ASYNC220
+        agent = process.Agent(launcher, ours, ["agent"], {}, tmp_path, CONSENT)
+        control.send(theirs, {"exited": 0, "left": 2})
+        with ours, pytest.raises(GuardFailure, match="2 of the agent's processes cannot be ended"):
+            await agent.wait()
+
+
 async def test_an_agent_over_its_number_of_processes(start: Starter) -> None:
     told: list[str] = []
     agent = start("sh", "-c", "for i in 1 2 3 4 5; do sleep 300 & done; wait", limits=IsolationLimits(processes=4))
@@ -194,30 +206,43 @@ time.sleep(300)
 """Forks in all of its processes as fast as it can, until so many were born or time is up; none ends by itself."""
 
 
-RUNNERS = """
-import os, time
-until = time.monotonic() + 20
-for _ in range(30):
-    if not os.fork():
-        os.setsid()
-        while time.monotonic() < until:
-            if os.fork():
-                os._exit(0)
-        os._exit(0)
-time.sleep(300)
-"""
-"""Thirty processes that each become another all the time, each in a session of its own."""
-
-
-@pytest.mark.parametrize(
-    "words", [(BOMB, "600"), (BOMB, "600", "sessions"), (RUNNERS,)], ids=["bomb", "bomb of sessions", "runners"]
-)
+@pytest.mark.parametrize("words", [("600",), ("600", "sessions")], ids=["bomb", "bomb of sessions"])
 async def test_a_fork_bomb_is_ended_with_all_that_it_started(start: Starter, words: tuple[str, ...]) -> None:
     told: list[str] = []
     mark = f"mark-of-{id(start)}-{os.getpid()}"
-    agent = start(sys.executable, "-c", *words, mark, limits=IsolationLimits(processes=20))
+    agent = start(sys.executable, "-c", BOMB, *words, mark, limits=IsolationLimits(processes=20))
     assert await agent.wait(on_exceeded=told.append) == Exit(137, "SIGKILL")
     assert "isolation.limits.processes (20)" in told[0]
+    assert not _running_with(mark)
+
+
+RUNNERS = """
+import ctypes, os, platform, sys, time
+libc, until, run = ctypes.CDLL(None), time.monotonic() + 20, sys.argv[1]
+clone = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+for _ in range(10):
+    if not os.fork():
+        os.setpgid(0, 0) if run == "in a group" else os.setsid()
+        while time.monotonic() < until:
+            if libc.syscall(clone, 0, 0, 0, 0, 0) if run == "whose ends are not told" else os.fork():
+                os._exit(0)
+            if run == "each in a session":
+                os.setsid()
+        os._exit(0)
+open(sys.argv[2], "w").write("running\\n")
+time.sleep(300)
+"""
+"""Processes that each become another all the time."""
+
+
+@pytest.mark.parametrize("run", ["in a group", "in a session", "each in a session", "whose ends are not told"])
+async def test_processes_that_become_others_all_the_time_are_ended(start: Starter, run: str) -> None:
+    mark, out = f"mark-of-{id(start)}-{os.getpid()}", start.workspace / "out"
+    agent = start(sys.executable, "-c", RUNNERS, run, str(out), mark)
+    waiting = asyncio.create_task(agent.wait())
+    await until_written(out)
+    agent.kill()
+    assert await waiting == Exit(137, "SIGKILL")
     assert not _running_with(mark)
 
 
