@@ -213,11 +213,11 @@ def guards_port_elsewhere() -> None:
     """A listener on the guard's port at another address of the machine."""
     port = int(os.environ["ANTHROPIC_BASE_URL"].rsplit(":", 1)[1].split("/")[0])
     pathlib.Path("port").write_text(f"{port}\n")
-    end = time.monotonic() + 5
-    while not pathlib.Path("listening").exists():
+    told, end = pathlib.Path("listening"), time.monotonic() + 20
+    while not told.exists() or not told.read_text().endswith("\n"):
         expect(time.monotonic() < end, "nobody listens")
         time.sleep(0.01)
-    connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.2", port))
+    connect(socket.AF_INET, socket.SOCK_STREAM, (told.read_text().strip(), port))
 
 
 def fast_open() -> None:

@@ -163,8 +163,10 @@ class Machine:
                 waiting.discard(name)
                 number = int(told.read_text())
                 if name == "port":
-                    self._serve("guard's port elsewhere", socket.AF_INET, ("127.0.0.2", number))
-                    (workspace / "listening").write_text("")
+                    # Nobody else's: a connection that has ended keeps its port at its address for a minute.
+                    address = f"127.{'.'.join(str(1 + part % 254) for part in os.urandom(3))}"
+                    self._serve("guard's port elsewhere", socket.AF_INET, (address, number))
+                    (workspace / "listening").write_text(f"{address}\n")
                     continue
                 with socket.socket() as outside:
                     if outside.connect_ex(("127.0.0.1", number)) == 0:
