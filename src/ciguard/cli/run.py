@@ -16,7 +16,8 @@ from ciguard.errors import ApprovalAwaited, CiguardError, UsageError
 
 if TYPE_CHECKING:
     from ciguard.guard.judge import Notice
-    from ciguard.guard.session import Outcome, Plan
+    from ciguard.guard.plan import Plan
+    from ciguard.guard.session import Outcome
     from ciguard.report.paint import Painter
 
 EPILOG = """\
@@ -68,7 +69,8 @@ def _keep(refusal: CiguardError, path: Path) -> None:
 
 def _guarded(options: argparse.Namespace, argv: tuple[str, ...], environ: Mapping[str, str], directory: Path) -> int:
     from ciguard.forge.github_files import workflow_commands_stopped
-    from ciguard.guard.session import plan, run_guarded
+    from ciguard.guard.plan import plan
+    from ciguard.guard.session import run_guarded
     from ciguard.identity.establish import IdentityMode
     from ciguard.sandbox.own_process import scrub_environment
 

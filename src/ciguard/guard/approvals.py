@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ciguard.forge.desk import Desk
     from ciguard.forge.thread import Posted
     from ciguard.guard.judge import Notice
-    from ciguard.guard.session import Plan
+    from ciguard.guard.plan import Plan
     from ciguard.guard.webhook import Webhook
     from ciguard.report.approval_comment import Asker, Note
 

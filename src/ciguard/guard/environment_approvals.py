@@ -12,7 +12,7 @@ from ciguard.guard.approvals import Approvals, Masking
 
 if TYPE_CHECKING:
     from ciguard.approvals.admission import EnvironmentApprover
-    from ciguard.guard.session import Plan
+    from ciguard.guard.plan import Plan
     from ciguard.session.recorder import Recorder
 
 NEEDS = (

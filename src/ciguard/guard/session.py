@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import secrets
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -24,20 +21,13 @@ from ciguard.codecs.answer import object_of
 from ciguard.errors import (
     ApprovalAwaited,
     CiguardError,
-    CredentialMissing,
-    GuardFailure,
     IsolationUnavailable,
     SessionStopped,
-    UsageError,
 )
-from ciguard.forge import current_job
-from ciguard.forge.job import Forge, Job
 from ciguard.guard.allocation import keep_freed_memory
 from ciguard.guard.approvals import Approvals, Masking, open_approvals
 from ciguard.guard.approved import Approved
 from ciguard.guard.commands import Commands
-from ciguard.guard.connection import OpenConnection
-from ciguard.guard.credential import credential
 from ciguard.guard.disk_limit import disk_limited
 from ciguard.guard.egress.proxy import EgressProxy
 from ciguard.guard.egress.trust import session_trust
@@ -45,21 +35,18 @@ from ciguard.guard.exchange import Guarding
 from ciguard.guard.intake import Intake
 from ciguard.guard.judge import Judge, Notice
 from ciguard.guard.mask_rules import mask_by_rules
-from ciguard.guard.masking import name_recogniser, session_masker
+from ciguard.guard.masking import session_masker
+from ciguard.guard.plan import Plan, workspace_root
+from ciguard.guard.scratch import open_scratch
 from ciguard.guard.server import GuardServer, open_loopback
-from ciguard.guard.signing import signers_for
 from ciguard.guard.upstream import Upstreams
-from ciguard.guard.webhook import Hook, hook_of
 from ciguard.guard.workspace import Workspace, event, prepare
-from ciguard.inspect.known_value import SHORTEST, KnownValue
-from ciguard.inspect.names import Recognise
+from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
-from ciguard.policy.loading import load_policy
-from ciguard.policy.models import ConnectionType, IsolationLevel, Policy, Protection, seconds
+from ciguard.policy.models import ConnectionType, IsolationLevel, Protection, seconds
 from ciguard.policy.remote import remote_refusal
-from ciguard.policy.trust import BaseCommit, PolicyOrigin, source_for
 from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, patience, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner
@@ -75,12 +62,9 @@ from ciguard.session.event import (
     SessionStarted,
 )
 from ciguard.session.manifest import Counts
-from ciguard.session.originals import Encrypt, Originals, encryption
+from ciguard.session.originals import Originals
 from ciguard.session.recorder import Recorder, Sign
-from ciguard.session.signers import Ready, signed
-
-if TYPE_CHECKING:
-    from ciguard.identity.establish import Identity, IdentityMode
+from ciguard.session.signers import signed
 
 TOGETHER = 2.0
 """Seconds until a session ends that waits for people: what is held at the same moment is asked about together."""
@@ -88,43 +72,6 @@ TOGETHER = 2.0
 TOKEN_PREFIX = "ciguard-"
 """What the session's token begins with. It has no common word in it: what looks like a piece of the token is looked at
 twice, and every answer speaks of tokens."""
-
-SCRATCH = ("home", "tmp", "codex")
-"""What the agent's own folder holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A session that may start: everything was checked, and nothing has happened yet."""
-
-    policy: Policy
-    source: str
-    identity: Identity
-    connections: Mapping[str, OpenConnection]
-    secrets: tuple[KnownValue, ...]
-    recognise: Recognise | None
-    signers: tuple[Ready, ...]
-    encrypt: Encrypt | None
-    environ: Mapping[str, str]
-    cwd: Path
-    base: BaseCommit | None
-    codeowners: str
-    hook: Hook | None
-    approved: tuple[str, ...]
-
-    @property
-    def credential_variables(self) -> frozenset[str]:
-        """The variables of the guard's environment that hold what the agent must never have."""
-        from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
-        from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
-
-        named = set(self.policy.guard_variables())
-        named |= {signing.key.env for signing in self.policy.audit.sign if signing.key}
-        named |= GITHUB | GITLAB | set(self.policy.secrets)
-        carrying = {
-            name for name, value in self.environ.items() if any(secret.value in value for secret in self.secrets)
-        }
-        return frozenset(named | carrying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,136 +113,17 @@ class Outcome:
         return self.failure.exit_code if self.failure else self.exit.status
 
 
-def plan(
-    environ: Mapping[str, str],
-    workspace: Path,
-    policy_path: str,
-    mode: IdentityMode,
-    base_ref: str | None,
-    approved: tuple[str, ...] = (),
-) -> Plan:
-    """Check everything that a session needs; raises the :class:`CiguardError` that says what is missing.
-
-    ``approved`` are the references of what this job was let into an environment for.
-    """
-    from ciguard.identity.establish import admit, establish
-
-    job = current_job(environ)
-    admit(job, mode)
-    source = source_for(job, workspace, base_ref)
-    policy = load_policy(source, policy_path)
-    if approved and policy.approval.via != "environment":
-        raise UsageError(
-            "this job was given approvals, and the policy does not say approval.via: environment",
-            "remove the input approved, or correct the policy on the base branch",
-        )
-    identity = establish(job, environ, policy.identity, mode)
-    connections = {
-        name: OpenConnection(name, declared, credential(f"the connection {name}", declared.credential.env, environ))
-        for name, declared in policy.connections.items()
-    }
-    hook = hook_of(policy.approval.notify, environ) if policy.approval.notify else None
-    signers = signers_for(policy, identity, environ)
-    known = _secrets(policy, connections, environ)
-    base = source if isinstance(source, BaseCommit) else None
-    recipients = policy.audit.recipients
-    encrypt = encryption(recipients) if recipients else None
-    return Plan(
-        policy,
-        source.describe(),
-        identity,
-        connections,
-        known,
-        name_recogniser(policy.masking, _workspace(workspace)),
-        signers,
-        encrypt,
-        environ,
-        workspace,
-        base,
-        _codeowners(source, policy, identity.job),
-        hook,
-        approved,
-    )
-
-
-def _codeowners(source: PolicyOrigin, policy: Policy, job: Job | None) -> str:
-    """The CODEOWNERS file from where the policy is, when the policy asks owners of paths; empty without one."""
-    from ciguard.approvals.codeowners import GITHUB_PLACES, GITLAB_PLACES
-
-    if any(name.startswith("codeowners:") for name in policy.approvers()):
-        for place in GITLAB_PLACES if job and job.forge is Forge.GITLAB else GITHUB_PLACES:
-            with suppress(FileNotFoundError):
-                return source.read(place)
-    return ""
-
-
-def _secrets(
-    policy: Policy, connections: Mapping[str, OpenConnection], environ: Mapping[str, str]
-) -> tuple[KnownValue, ...]:
-    """Every value to mask wherever it appears, with the name that its placeholder carries."""
-    from ciguard.forge.github import CREDENTIAL_VARIABLES as GITHUB
-    from ciguard.forge.gitlab import CREDENTIAL_VARIABLES as GITLAB
-
-    known = [KnownValue(f"{name}-credential", connection.credential) for name, connection in connections.items()]
-    notify = policy.approval.notify
-    told = [notify.url.env, *([notify.secret.env] if notify.secret else [])] if notify else []
-    for variable in (*policy.secrets, *told, *sorted(GITHUB | GITLAB)):
-        value = environ.get(variable, "").strip()
-        if len(value) >= SHORTEST:
-            known.append(KnownValue(re.sub(r"[^a-z0-9]+", "-", variable.lower()).strip("-"), value))
-        elif value and variable in policy.secrets:
-            raise CredentialMissing(
-                f"the value of {variable}, which the policy lists under secrets, is shorter than {SHORTEST} characters",
-                "a value this short would be found all over ordinary text: use a longer secret, or do not list it",
-            )
-    return tuple(known)
-
-
 def new_session_directory(environ: Mapping[str, str]) -> Path:
     """Where a session goes when nobody says: the runner's folder for temporary files, else the system's."""
     return Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / f"ciguard-session-{secrets.token_hex(6)}"
 
 
-@contextmanager
-def _scratch(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Iterator[Path]:
-    """The agent's own HOME, configuration and temporary files; not below the system's temporary folder, of which Codex
-    warns. They belong to ``owner``.
-
-    The agent may leave there what cannot be deleted, and must not fail the session by it.
-    """
-    try:
-        made = Path(tempfile.mkdtemp(prefix="agent-", dir=_scratch_folder(environ, owner)))
-    except (OSError, RuntimeError) as error:
-        raise GuardFailure(
-            f"there is no folder for the agent's configuration: {error}",
-            "set XDG_CACHE_HOME to a folder that can be written",
-        ) from None
-    try:
-        for part in (made, *(made / name for name in SCRATCH)):
-            part.mkdir(exist_ok=True, mode=0o700)
-            if owner is not None:
-                os.chown(part, *owner)
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _scratch_folder(environ: Mapping[str, str], owner: tuple[int, int] | None) -> Path:
-    """Where the agent's own folder is made: what is above it must let its owner through."""
-    if owner is not None:
-        return Path(environ.get("RUNNER_TEMP") or "/var/tmp")  # noqa: S108 - a folder of a new name is made there
-    parent = environ.get("RUNNER_TEMP") or environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(parent).expanduser() / "ciguard"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 async def guard(plan: Plan, argv: tuple[str, ...], directory: Path, announce: Callable[[Notice], None]) -> Outcome:
     """Run ``argv`` behind the guard and record it in ``directory``, which must not exist or be empty."""
     isolation = plan.policy.isolation
-    root = _workspace(plan.cwd)
+    root = workspace_root(plan.cwd)
     with (
-        _scratch(plan.environ, owner(root)) as scratch,
+        open_scratch(plan.environ, owner(root)) as scratch,
         closing(open_loopback()) as server,
         closing(open_loopback()) as proxy,
     ):
@@ -328,14 +156,6 @@ def _prepared(root: Path, plan: Plan, restored: list[str]) -> Iterator[Workspace
         yield workspace
     finally:
         workspace.conclude(plan.policy.isolation.protected)
-
-
-def _workspace(cwd: Path) -> Path:
-    """What the agent works on: the checkout that it starts in, or the folder alone."""
-    from ciguard.forge import checkout as git
-
-    found = git.find(cwd)
-    return found.root if found else cwd.resolve()
 
 
 async def _guard(
