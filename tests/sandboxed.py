@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ciguard.policy.models import IsolationLevel, IsolationLimits
+from ciguard.policy.sections.isolation import IsolationLevel, IsolationLimits
 from ciguard.sandbox.choosing import open_level
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.levels import NotOffered, Wanted

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.sandbox.choosing import open_level
 from ciguard.sandbox.levels import Wanted
 from ciguard.sandbox.places import Request

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.session.reading import open_session
 from ciguard.testing.model import Block, Call, Conversation, LoopbackModel, Native, Provider, Script, Text
 from tests.e2e.conftest import AGENTS

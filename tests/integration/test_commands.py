@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from tests.integration.guarded import CREDENTIAL
 from tests.integration.test_run import Ran, environment, finished, is_error, is_sound, job
 from tests.sandboxed import OFFERED

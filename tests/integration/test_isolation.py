@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from tests.integration.guarded import until
 from tests.integration.test_run import finished, is_error, is_sound, job, run, start
 from tests.sandboxed import OFFERED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.session.event import EventType
 from tests.integration.proxied import serving
 from tests.integration.test_run import finished, job, start

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from ciguard.codecs.codec import Codec, Endpoint
 from ciguard.codecs.document import Document
 from ciguard.codecs.rereading import Rereader
-from ciguard.policy.models import Connection, ConnectionType
+from ciguard.policy.sections.connection import Connection, ConnectionType
 
 
 def codecs_of(type_: ConnectionType) -> tuple[Codec, ...]:

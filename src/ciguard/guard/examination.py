@@ -15,7 +15,7 @@ from ciguard.errors import IdentityRefused
 from ciguard.forge import current_job, github, gitlab
 from ciguard.forge.job import Forge
 from ciguard.identity.establish import FORGE_NAMES, IdentityMode, admit
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.sandbox.choosing import open_level
 from ciguard.sandbox.levels import NotOffered, Wanted
 from ciguard.sandbox.places import Request

@@ -11,7 +11,7 @@ from ciguard.inspect.masking import Masker
 from ciguard.inspect.named_fields import NO_FIELDS, NamedFields
 from ciguard.inspect.names import Names, Recognise
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.policy.models import Masking
+from ciguard.policy.sections.masking import Masking
 
 
 def name_recogniser(masking: Masking, workspace: Path) -> Recognise | None:

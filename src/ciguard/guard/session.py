@@ -18,12 +18,7 @@ from msgspec.structs import replace
 
 from ciguard import __version__
 from ciguard.codecs.answer import object_of
-from ciguard.errors import (
-    ApprovalAwaited,
-    CiguardError,
-    IsolationUnavailable,
-    SessionStopped,
-)
+from ciguard.errors import ApprovalAwaited, CiguardError, IsolationUnavailable, SessionStopped
 from ciguard.guard.allocation import keep_freed_memory
 from ciguard.guard.approvals import Approvals, Masking, open_approvals
 from ciguard.guard.approved import Approved
@@ -45,8 +40,10 @@ from ciguard.inspect.known_value import KnownValue
 from ciguard.inspect.placeholder import Placeholders
 from ciguard.operation import Operation, OperationKind, Result
 from ciguard.policy.evaluation import Evaluator
-from ciguard.policy.models import ConnectionType, IsolationLevel, Protection, seconds
 from ciguard.policy.remote import remote_refusal
+from ciguard.policy.sections.connection import ConnectionType
+from ciguard.policy.sections.isolation import IsolationLevel, Protection
+from ciguard.policy.shapes import seconds
 from ciguard.sandbox.choosing import reach
 from ciguard.sandbox.environment import connection_variables, inherited, patience, proxy_variables, write_codex_home
 from ciguard.sandbox.levels import Wanted, Way, owner

@@ -10,7 +10,8 @@ from ciguard.errors import UsageError
 from ciguard.forge import current_job
 from ciguard.guard.credential import credential
 from ciguard.policy.loading import load_policy
-from ciguard.policy.models import Policy, SigstoreSigning, VaultSigning
+from ciguard.policy.models import Policy
+from ciguard.policy.sections.audit import SigstoreSigning, VaultSigning
 from ciguard.session.signers import Ready, ReadySigstore, job_signer, key_signer
 
 if TYPE_CHECKING:

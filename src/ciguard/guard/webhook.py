@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ciguard.approvals.asking import Asked
     from ciguard.approvals.watcher import Decided
-    from ciguard.policy.models import Notify
+    from ciguard.policy.sections.approval import Notify
     from ciguard.report.approval_comment import Asker
 
 TIMEOUT = 5.0

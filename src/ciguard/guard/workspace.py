@@ -13,7 +13,7 @@ from typing import Literal
 
 from ciguard.errors import GuardFailure
 from ciguard.forge import checkout as git
-from ciguard.policy.models import Protection
+from ciguard.policy.sections.isolation import Protection
 from ciguard.policy.trust import BaseCommit
 from ciguard.sandbox.git_configuration import without_credentials
 from ciguard.sandbox.protected import (

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ciguard.errors import PolicyError
-from ciguard.policy.models import UNASKED, Identity, IsolationLevel, Policy
+from ciguard.policy.models import UNASKED, Policy
 from ciguard.policy.rules import Rule
+from ciguard.policy.sections.identity import Identity
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.policy.ways import Disagreement, agree, combined, tighten
 from ciguard.policy.yaml_document import Document, Path
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from ciguard.operation import Operation, OperationKind
 from ciguard.policy import globs
 from ciguard.policy.hosts import HostError, normal_host, spelled
-from ciguard.policy.models import Egress, EgressHost
+from ciguard.policy.sections.egress import Egress, EgressHost
 
 EGRESS = "ciguard:egress"
 """The rule that refuses what ``egress.allow`` does not name."""

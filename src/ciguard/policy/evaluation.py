@@ -10,9 +10,11 @@ from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy import globs
 from ciguard.policy.egress import EGRESS, GUARDED_KINDS, egress_refusal
 from ciguard.policy.matching import Matcher, Subject, Watch
-from ciguard.policy.models import Approval, Connection, Policy
+from ciguard.policy.models import Policy
 from ciguard.policy.remote import NOTHING_REMOTE, REMOTE, remote_refusal
 from ciguard.policy.rules import ActionWord, Rule
+from ciguard.policy.sections.approval import Approval
+from ciguard.policy.sections.connection import Connection
 
 UNDECLARED_CONNECTION = "ciguard:undeclared-connection"
 RISK = "ciguard:risk"

@@ -8,7 +8,7 @@ from ciguard.operation import Operation
 from ciguard.policy import globs
 from ciguard.policy.egress import DEFAULT_PORTS
 from ciguard.policy.hosts import HostError, host_pattern, normal_host, spelled
-from ciguard.policy.models import Remote
+from ciguard.policy.sections.connection import Remote
 
 REMOTE = "ciguard:remote"
 """The rule that refuses what a connection's ``remote`` does not name."""

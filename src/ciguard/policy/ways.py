@@ -8,28 +8,17 @@ from typing import Any, TypeAlias
 
 from ciguard.policy import globs
 from ciguard.policy.hosts import host_pattern
-from ciguard.policy.models import (
-    Approval,
-    Audit,
-    Connection,
-    ConnectionLimits,
-    Credential,
-    Egress,
-    EgressHost,
-    Identity,
-    Isolation,
-    IsolationLevel,
-    IsolationLimits,
-    IsolationPaths,
-    MaskedNames,
-    Masking,
-    Policy,
-    Protection,
-    Remote,
-    SessionLimits,
-    seconds,
-)
+from ciguard.policy.models import Policy, SessionLimits
 from ciguard.policy.rules import Section
+from ciguard.policy.sections.approval import Approval
+from ciguard.policy.sections.audit import Audit
+from ciguard.policy.sections.connection import Connection, ConnectionLimits, Remote
+from ciguard.policy.sections.credential import Credential
+from ciguard.policy.sections.egress import Egress, EgressHost
+from ciguard.policy.sections.identity import Identity
+from ciguard.policy.sections.isolation import Isolation, IsolationLevel, IsolationLimits, IsolationPaths, Protection
+from ciguard.policy.sections.masking import MaskedNames, Masking
+from ciguard.policy.shapes import seconds
 from ciguard.policy.yaml_document import Path
 
 Way: TypeAlias = "Callable[[Any, Any], Any]"

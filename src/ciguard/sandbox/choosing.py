@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ciguard.errors import IsolationUnavailable
-from ciguard.policy.models import Isolation, IsolationLevel
+from ciguard.policy.sections.isolation import Isolation, IsolationLevel
 from ciguard.sandbox.levels import NotOffered, Wanted, ways
 from ciguard.sandbox.process import Sandbox, open_sandbox
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ciguard.forge import github, gitlab
 from ciguard.inspect.known_value import forms
-from ciguard.policy.models import ConnectionType
+from ciguard.policy.sections.connection import ConnectionType
 
 ORDINARY = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ciguard
-from ciguard.policy.models import IsolationLevel, IsolationLimits
+from ciguard.policy.sections.isolation import IsolationLevel, IsolationLimits
 from ciguard.sandbox import bubblewrap, landlock, places
 from ciguard.sandbox.access import Access, Unenforceable, grants
 from ciguard.sandbox.confinement import Confinement, Watched

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ciguard
-from ciguard.policy.models import IsolationPaths
+from ciguard.policy.sections.isolation import IsolationPaths
 from ciguard.sandbox.access import Access, access_to, below
 from ciguard.sandbox.bubblewrap import TEMPORARY
 

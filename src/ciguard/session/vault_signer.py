@@ -25,7 +25,7 @@ from ciguard.session.signers import ReadySigner
 if TYPE_CHECKING:
     import httpx2
 
-    from ciguard.policy.models import VaultSigning
+    from ciguard.policy.sections.audit import VaultSigning
 
 TIMEOUT = 15.0
 """Seconds that one call may take to connect or to send a byte."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from tests.e2e.isolation.besieged import CANARY, CHECKOUT, CREDENTIAL, TOUCHED, Fought, besieged, hosts, offered
 
 HOSTS = {host.name: host for host in hosts()}

@@ -6,7 +6,7 @@ import pytest
 
 from ciguard.codecs.codec import Purpose
 from ciguard.guard.connection import NoRoute, OpenConnection, Route, codecs_of, find_route
-from ciguard.policy.models import Connection, ConnectionType
+from ciguard.policy.sections.connection import Connection, ConnectionType
 
 
 def connection(name: str, type_: str, **fields: object) -> OpenConnection:

@@ -9,7 +9,7 @@ import pytest
 
 from ciguard.cli import main
 from ciguard.guard.examination import AGENTS, agents, identity, isolation
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from tests.sandboxed import OFFERED
 
 GITHUB = {

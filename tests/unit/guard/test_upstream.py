@@ -17,7 +17,7 @@ from ciguard.guard.upstream import Upstreams
 from ciguard.guard.upstream_body import UpstreamError
 from ciguard.inspect.masking import Masker
 from ciguard.inspect.placeholder import Placeholders
-from ciguard.policy.models import Connection
+from ciguard.policy.sections.connection import Connection
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 PAUSE = b"|"

@@ -21,7 +21,7 @@ from ciguard.errors import CredentialMissing, RecordingFailed
 from ciguard.guard import webhook
 from ciguard.guard.judge import Notice, NoticeKind
 from ciguard.guard.webhook import MOST_WAITING, Hook, Webhook, hook_of
-from ciguard.policy.models import Notify
+from ciguard.policy.sections.approval import Notify
 from ciguard.report.approval_comment import Asker
 from ciguard.session.reading import open_session
 from tests.integration.guarded import until

@@ -9,7 +9,7 @@ import pytest
 
 from ciguard.forge import checkout as git
 from ciguard.guard.workspace import MOST_NAMED, event, prepare
-from ciguard.policy.models import Protection
+from ciguard.policy.sections.isolation import Protection
 from ciguard.policy.trust import BaseCommit
 from ciguard.sandbox import protected
 

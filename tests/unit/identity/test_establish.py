@@ -16,7 +16,7 @@ from ciguard.identity import fetch
 from ciguard.identity.establish import UNVERIFIED, IdentityMode, admit, check_job, entry_for, establish
 from ciguard.identity.match import Entry, Layers
 from ciguard.operation import Json
-from ciguard.policy.models import Identity as IdentitySection
+from ciguard.policy.sections.identity import Identity as IdentitySection
 from ciguard.testing.github_job import PullRequest, github_job
 from ciguard.testing.gitlab_job import MergeRequest, gitlab_job
 from ciguard.testing.issuer import Issuer

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ciguard.decision import Quorum
 from ciguard.inspect.personal_data import NameKind
 from ciguard.policy.evaluation import quorums
-from ciguard.policy.models import IsolationLevel, Policy
+from ciguard.policy.models import Policy
+from ciguard.policy.sections.isolation import IsolationLevel
 from tests.unit.policy.sources import loaded, place, refused
 
 CONNECTION = "connections: {c: {type: openai, credential: {env: KEY}"

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from ciguard.decision import ALLOWED, Action, Quorum
 from ciguard.operation import Operation, OperationKind, Result, ResultKind
 from ciguard.policy.evaluation import Evaluator, concluded, model_allowed
-from ciguard.policy.models import Approval, Policy
+from ciguard.policy.models import Policy
 from ciguard.policy.rules import ActionWord, Rule, TextMatcher
+from ciguard.policy.sections.approval import Approval
 from tests.unit.policy.sources import loaded
 
 CONNECTIONS = """

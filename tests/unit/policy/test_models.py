@@ -10,7 +10,9 @@ import jsonschema
 import pytest
 
 from ciguard.policy import preset_files
-from ciguard.policy.models import Approval, IsolationLevel, Policy, json_schema
+from ciguard.policy.models import Policy, json_schema
+from ciguard.policy.sections.approval import Approval
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.policy.yaml_document import parse
 from tests.unit.policy.sources import loaded, refused
 

@@ -6,8 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
-from ciguard.policy.models import Connection, EgressHost, Policy
+from ciguard.policy.models import Policy
 from ciguard.policy.rules import Section
+from ciguard.policy.sections.connection import Connection
+from ciguard.policy.sections.egress import EgressHost
 from ciguard.policy.ways import WAYS, egress_covers
 from tests.unit.policy.sources import loaded
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.forge import github, gitlab
-from ciguard.policy.models import ConnectionType
+from ciguard.policy.sections.connection import ConnectionType
 from ciguard.sandbox.environment import (
     ORDINARY,
     connection_variables,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.errors import CommandNotExecutable, CommandNotFound, GuardFailure
-from ciguard.policy.models import IsolationLimits
+from ciguard.policy.sections.isolation import IsolationLimits
 from ciguard.sandbox import control, process
 from ciguard.sandbox.command import Command
 from ciguard.sandbox.process import Answer, Exit

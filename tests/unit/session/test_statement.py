@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ciguard.decision import Action
-from ciguard.policy.models import IsolationLevel
+from ciguard.policy.sections.isolation import IsolationLevel
 from ciguard.session.cut_off import seal
 from ciguard.session.manifest import Completeness
 from ciguard.session.reading import open_session

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ciguard.policy.models import VaultSigning
+from ciguard.policy.sections.audit import VaultSigning
 
 Key = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 

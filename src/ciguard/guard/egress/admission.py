@@ -16,7 +16,7 @@ from ciguard.guard.egress.target import Target
 from ciguard.inspect.masking import Masker
 from ciguard.operation import Json, Operation, OperationKind
 from ciguard.policy.egress import entries_for
-from ciguard.policy.models import Egress
+from ciguard.policy.sections.egress import Egress
 
 LOOKUP_TIMEOUT = 15.0
 """Seconds that a name may take to resolve."""

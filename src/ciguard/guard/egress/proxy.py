@@ -13,7 +13,7 @@ from ciguard.guard.egress.stream import SocketStream, Stream
 from ciguard.guard.exchange import Guarding
 from ciguard.guard.failure import unexpected
 from ciguard.guard.refused_calls import RefusedCalls
-from ciguard.policy.models import Egress
+from ciguard.policy.sections.egress import Egress
 
 if TYPE_CHECKING:
     from ciguard.guard.egress.admission import Resolve

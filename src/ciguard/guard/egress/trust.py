@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciguard.errors import GuardFailure
-from ciguard.policy.models import Egress
+from ciguard.policy.sections.egress import Egress
 from ciguard.sandbox.environment import trust_variables
 
 if TYPE_CHECKING:
