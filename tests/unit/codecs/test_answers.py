@@ -278,7 +278,7 @@ def test_a_withheld_text_is_replaced_everywhere(api: Api) -> None:
 
 
 @apis
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_answer_cut_anyhow(api: Api, data: st.DataObject) -> None:
     words = st.sampled_from(

@@ -124,7 +124,7 @@ ASKED: dict[str, Callable[[AnswerStream], object]] = {
     cuts=st.sets(st.integers(1, 3000), max_size=6),
     ascii_only=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_stream_is_the_same_as_if_every_event_were_read(
     api: Api,
     say: Say,

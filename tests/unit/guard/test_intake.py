@@ -234,7 +234,7 @@ async def test_unchanged_parts_are_not_kept_in_memory(tmp_path: Path) -> None:
 LINES = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=REMEMBERED_REQUESTS + 8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LINES)
 async def test_every_request_can_be_read_back_in_full(conversations: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +248,7 @@ async def test_every_request_can_be_read_back_in_full(conversations: list[list[s
         taking.recorder.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LINES)
 async def test_a_request_is_recorded_as_what_it_adds_to_the_one_that_has_most_in_common(
     conversations: list[list[str]],
@@ -289,7 +289,7 @@ CODECS: list[Codec] = [Anthropic(), OpenAIResponses(), OpenAIChat(), Gemini()]
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bodies=st.lists(JSON, min_size=1, max_size=3), other=JSON)
 async def test_no_json_breaks_the_intake_or_carries_a_secret_through(
     codec: Codec, bodies: list[Json], other: Json

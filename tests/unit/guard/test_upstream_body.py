@@ -47,7 +47,7 @@ def _cut(raw: bytes, cuts: Sequence[int]) -> list[bytes]:
     cuts=st.lists(st.integers(1, 400), max_size=4),
     at_once=st.booleans(),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 async def test_a_body_is_the_same_however_it_comes(
     text: bytes, repeated: int, encoding: str, cuts: list[int], at_once: bool
 ) -> None:

@@ -32,7 +32,7 @@ def test_every_match_has_a_candidate_and_both_engines_find_it(rule: SecretRule) 
     hyperscan = HyperscanFinder(expressions(rule.pattern, rule.kind, rule.literals))
 
     @given(st.from_regex(rule.pattern), st.text(max_size=4), st.text(max_size=4))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def every(secret: str, before: str, after: str) -> None:
         text = before + secret + after
         data = projected(text)
@@ -51,7 +51,7 @@ def _sorted(matcher: RuleMatcher | ValueMatcher, text: str) -> list[tuple[int, i
 
 
 @given(st.lists(st.sampled_from([*(text for text, _, _ in VALUES[:40]), "a", " ", "é", "\0"]), max_size=6).map("".join))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_engines_find_the_same_values(text: str) -> None:
     fast, portable = ValueMatcher(VALUES), ValueMatcher(VALUES, finder_of=Re2Finder)
     assert _sorted(fast, text) == _sorted(portable, text)
@@ -64,7 +64,7 @@ def test_what_could_still_become_a_secret_is_open(rule: SecretRule) -> None:
     alone = RuleMatcher([rule])
 
     @given(st.from_regex(rule.pattern, fullmatch=True), st.sampled_from(["", ". ", "x"]), st.data())
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def held(secret: str, before: str, data: st.DataObject) -> None:
         text = before + secret
         for span in spans(alone, text):
@@ -80,7 +80,7 @@ SECRETS = ["ghp_" + "a1B2" * 7 + "a1" + "3tNSQc", "AKIAQ3EGRTZPLAXNDW7M", "passw
 
 
 @given(st.sampled_from(SECRETS), st.sampled_from(["", "ghp_ ", "key ", "word ", "w", "Kd8 "]), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_where_a_matcher_sees_nothing_there_is_and_begins_nothing(
     secret: str, before: str, data: st.DataObject
 ) -> None:

@@ -72,7 +72,7 @@ def test_every_encoding_is_found_cut_at_either_end(encode: Callable[[str], str])
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.integers(0, 60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_base64_at_any_alignment(before: bytes, after: bytes, cut: int) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encoded = encode(before + VALUE.encode() + after).decode()
@@ -83,7 +83,7 @@ def test_base64_at_any_alignment(before: bytes, after: bytes, cut: int) -> None:
 
 
 @given(st.text(min_size=12, max_size=300), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_windows_leave_less_than_four_characters_of_a_piece(value: str, data: st.DataObject) -> None:
     parts = windows(value)
     width = len(parts[0])

@@ -123,7 +123,7 @@ texts = st.lists(st.one_of(fragments, st.text(max_size=12)), max_size=6).map("".
 
 
 @given(texts, st.lists(st.integers(0, 3000), max_size=12))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(KNOWN[:-1] + KNOWN, [len(KNOWN)])
 @example(KEY + KNOWN, [len(KEY) + 3])
 def test_any_split_equals_the_whole(text: str, cuts: list[int]) -> None:
@@ -131,7 +131,7 @@ def test_any_split_equals_the_whole(text: str, cuts: list[int]) -> None:
 
 
 @given(texts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_known_value_is_left_and_placeholders_stay(text: str) -> None:
     once = whole(text, MATCHERS)
     assert not any(form in once for form in forms(KNOWN))
@@ -199,7 +199,7 @@ def test_the_oldest_values_make_room() -> None:
 
 
 @given(st.lists(texts, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_texts_are_masked_together_as_each_is_alone(several: list[str]) -> None:
     together = masker().mask_each(several)
     alone = {text: masker().mask(text) for text in several}
@@ -207,7 +207,7 @@ def test_texts_are_masked_together_as_each_is_alone(several: list[str]) -> None:
 
 
 @given(st.lists(texts, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_was_looked_through_is_clean_where_nothing_is_masked(several: list[str]) -> None:
     one = Masker([KnownValue("known", KNOWN)], Placeholders(b"k" * 32))
     expected = {text: one.mask(text) for text in several}

@@ -42,7 +42,7 @@ def test_the_tree_means_what_re_reads(pattern: str) -> None:
     plain = re.compile(pattern.encode())
 
     @given(st.one_of(st.from_regex(plain), st.binary(max_size=8)))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def agree(data: bytes) -> None:
         one, other = tree.search(data), plain.search(data)
         assert (one and one.span()) == (other and other.span())
@@ -100,7 +100,7 @@ def test_what_is_not_in_the_language_is_refused(pattern: str, place: int, cause:
 
 
 @given(st.text(alphabet="ab(?:i)[^]{}1,|*+\\d-P<secret>", max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_read_or_refused(pattern: str) -> None:
     try:
         tree = parse(pattern, "x")

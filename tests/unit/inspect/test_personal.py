@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ciguard.inspect.masking import Masker
@@ -186,7 +186,6 @@ def test_what_follows_a_number_does_not_hide_it() -> None:
 
 
 @given(st.sampled_from(FOUND), st.data())
-@settings(deadline=None)
 def test_any_cut_masks_like_the_whole(found: tuple[str, str], data: st.DataObject) -> None:
     text = f"a {found[1]} b {found[1]}. "
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))

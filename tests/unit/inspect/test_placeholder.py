@@ -60,7 +60,7 @@ def test_a_forged_placeholder_hides_nothing(forged: str) -> None:
     st.lists(st.sampled_from([MADE, MADE[:9], MADE[9:], "token:", "[", "hunter2XY", " ", "ab" * 5]), max_size=7),
     st.data(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_placeholders_among_secrets_are_the_same_for_every_cut(parts: list[str], data: st.DataObject) -> None:
     text = "".join(parts)
     masked = whole(text, ODD)

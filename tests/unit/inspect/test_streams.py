@@ -59,7 +59,7 @@ odd_texts = st.lists(pieces, max_size=14).map("".join)
 
 
 @given(odd_texts, st.lists(st.integers(0, 120), max_size=8))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @example("abbbbbbb" * 9, [9, 20])
 @example("password=hunter2XY\ud800\ud800aé", [9, 12])
 @example("a@acme.example.org@b", [14])
@@ -68,7 +68,7 @@ def test_rules_of_every_shape_give_the_same_for_every_cut(text: str, cuts: list[
 
 
 @given(odd_texts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_character_by_character(text: str) -> None:
     assert streamed(text, range(len(text)), ODD) == whole(text, ODD)
 
@@ -78,7 +78,7 @@ def test_every_rule_gives_the_same_for_every_cut(rule: SecretRule) -> None:
     matchers = (RuleMatcher([rule]),)
 
     @given(st.from_regex(rule.pattern), st.text(max_size=3), st.text(max_size=3), st.data())
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     def same(secret: str, before: str, after: str, data: st.DataObject) -> None:
         text = before + secret + after
         expected = whole(text, matchers)

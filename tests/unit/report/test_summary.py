@@ -117,7 +117,7 @@ def test_hostile_content_stands_in_code_only(tmp_path: Path, text: str) -> None:
     assert not re.search(r"[<@\[\]#]", rest.replace("## ciguard", "").replace("### ", ""))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(st.sampled_from("`*_~[]()<>!#@|\\$&:/.\n\r\t-+= aZ0\u200b\u202e\x1b\ud800"), min_size=1))
 def test_content_never_changes_the_page_around_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     # The underscores keep every text from being empty or plain words, which the page prints otherwise.

@@ -43,7 +43,7 @@ def test_the_first_line_names_the_interpreter(head: bytes, words: tuple[bytes, .
     assert interpreter(head) == words
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(gap=st.sampled_from([b"", b" ", b"\t", b"  "]), argument=st.text("-ab \t", max_size=8))
 def test_the_kernel_reads_the_first_line_the_same_way(
     tmp_path_factory: pytest.TempPathFactory, gap: bytes, argument: str
