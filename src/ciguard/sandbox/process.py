@@ -159,7 +159,8 @@ class Agent:
                     ended.set_result(code)
                 case {"exited": int(), "left": int(left)}:
                     raise GuardFailure(
-                        f"{left} of the agent's processes cannot be ended: they run as another user",
+                        f"{left} of the agent's processes cannot be ended: {'it runs' if left == 1 else 'they run'} as "
+                        "another user",
                         "let it end what it starts with sudo; above the isolation level none it has no sudo",
                     )
                 case _:
