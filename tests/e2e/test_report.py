@@ -196,8 +196,9 @@ async def test_a_reader_finds_what_matters(page: Page, tmp_path: Path) -> None:
     assert await page.evaluate("document.activeElement.id") == "words"
     for letter in "drop table":
         await page.press(letter)
-    await asyncio.sleep(0.4)
-    assert await page.evaluate(shown) == 1
+    async with asyncio.timeout(20):
+        while await page.evaluate(shown) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     await page.press("Escape")
     await page.press("j")
     first = await page.evaluate("document.querySelector('article.current').id")

@@ -333,3 +333,11 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def until_still(file: Path) -> None:
+    """Wait until nobody writes to ``file`` any more who did so all the time."""
+    size = -1
+    async with asyncio.timeout(20):
+        while size != (size := file.stat().st_size):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.3)

@@ -251,11 +251,11 @@ async def test_the_upstreams_certificate_must_be_valid(tmp_path: Path) -> None:
 
 
 async def test_an_agent_that_hangs_up_takes_its_upstream_along(tmp_path: Path) -> None:
-    closed = asyncio.Event()
+    reached, closed = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
-            pass
+            reached.set()
         closed.set()
         writer.close()
 
@@ -264,33 +264,33 @@ async def test_an_agent_that_hangs_up_takes_its_upstream_along(tmp_path: Path) -
             get(f"http://{ALLOWED}:{port}/", ALLOWED),
             connect_head(f"{ALLOWED}:{port}") + client_hello(ALLOWED),
         ):
+            reached.clear()
             closed.clear()
             _, writer = await proxy.dial()
             writer.write(sent)
-            await asyncio.sleep(0.1)
-            writer.transport.abort()
             async with asyncio.timeout(10):
+                await reached.wait()
+                writer.transport.abort()
                 await closed.wait()
 
 
 async def test_nothing_is_left_open_at_the_end(tmp_path: Path) -> None:
-    ended: list[bool] = []
+    reached, ended = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
-            pass
-        ended.append(True)
+            reached.set()
+        ended.set()
         writer.close()
 
-    async with listening(silent) as port:
+    async with asyncio.timeout(20), listening(silent) as port:
         async with proxied(tmp_path, private(ALLOWED, port)) as proxy:
             reader, writer = await proxy.dial()
             writer.write(connect_head(f"{ALLOWED}:{port}") + client_hello(ALLOWED))
             await reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(0.05)
+            await reached.wait()
         assert await reader.read() == b""
+        await ended.wait()
         writer.close()
-        await asyncio.sleep(0.05)
-        assert ended == [True]
         with pytest.raises(ConnectionRefusedError):
             await proxy.dial()

@@ -17,7 +17,7 @@ from ciguard.decision import Decision
 from ciguard.guard.egress.session_ca import SessionCA
 from ciguard.operation import Operation, OperationKind, Result
 from ciguard.session.event import EventType
-from tests.integration.guarded import parsed
+from tests.integration.guarded import parsed, until
 from tests.integration.proxied import (
     ALLOWED,
     CREDENTIAL,
@@ -478,6 +478,6 @@ async def test_only_the_agent_trusts_the_sessions_certificate(tmp_path: Path) ->
     async with proxied(tmp_path, private(INSPECTED, 443, INSPECT)) as proxy:
         with pytest.raises(ssl.SSLError):
             await proxy.tls(f"{INSPECTED}:443", INSPECTED, trust=SessionCA().certificate)
-        await asyncio.sleep(0.1)
+        await until(lambda: proxy.events(EventType.TRANSFER))
         [transfer] = proxy.events(EventType.TRANSFER)
         assert "does not trust the session's certificate" in transfer["reason"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ciguard.policy.sections.isolation import IsolationLevel
-from tests.integration.guarded import until
+from tests.integration.guarded import until, until_still
 from tests.integration.test_run import finished, is_error, is_sound, job, run, start
 from tests.sandboxed import OFFERED
 
@@ -46,16 +45,8 @@ async def test_the_death_of_the_guard_ends_everything(tmp_path: Path, level: Iso
         await until(lambda: (tmp_path / "beat").exists() and (tmp_path / "own").exists())
         process.kill()
         await process.wait()
-        sizes: tuple[int, int] | None = None
-
-        def is_still() -> bool:
-            nonlocal sizes
-            before, sizes = sizes, ((tmp_path / "beat").stat().st_size, (tmp_path / "own").stat().st_size)
-            return sizes == before
-
-        async with asyncio.timeout(20):
-            while not is_still():  # noqa: ASYNC110
-                await asyncio.sleep(0.3)
+        await until_still(tmp_path / "beat")
+        await until_still(tmp_path / "own")
         assert process.stdout is not None
         # The agent held them open, too.
         await process.communicate()

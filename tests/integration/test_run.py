@@ -25,7 +25,7 @@ from ciguard.session.reading import Session, open_session
 from ciguard.session.step import Outcome
 from ciguard.session.verification import verify
 from ciguard.testing.model import LoopbackModel, Paused, Text
-from tests.integration.guarded import CREDENTIAL, RULES, every, fine, leaks, until
+from tests.integration.guarded import CREDENTIAL, RULES, every, fine, leaks, until, until_still
 from tests.integration.proxied import serving
 from tests.sandboxed import OFFERED
 
@@ -422,9 +422,7 @@ while True:
         await process.wait()
         async with asyncio.timeout(20):
             await model.until_abandoned()
-        beats = (tmp_path / "beat").stat().st_size
-        await asyncio.sleep(0.2)
-        assert (tmp_path / "beat").stat().st_size == beats
+        await until_still(tmp_path / "beat")
         session = open_session(tmp_path / "session")
         assert session.damage is None
         assert session.completeness is Completeness.CUT_OFF

@@ -194,10 +194,13 @@ def test_a_held_command_waits_and_nothing_else_does(victim: Path) -> None:
 def test_a_held_command_survives_signals(victim: Path) -> None:
     code = """
 import os, signal, subprocess, time
+ready, tell = os.pipe()
 child = os.fork()
 if not child:
     signal.signal(signal.SIGUSR1, lambda *_: None)
+    os.write(tell, b"!")
     os.execv("./victim", ["victim"])
+os.read(ready, 1)
 time.sleep(0.2)
 for _ in range(20):
     os.kill(child, signal.SIGUSR1)

@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 STAND_INS = Path(__file__).parent
@@ -146,8 +148,12 @@ def read(finished: subprocess.CompletedProcess[str], artifacts: Path) -> Finishe
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on now; act cannot choose one itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of the loopback address that nothing listens on now; act cannot choose one itself.
+
+    None of those that connections get by themselves, one of which could take it before act does.
+    """
+    while True:
+        port = SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
