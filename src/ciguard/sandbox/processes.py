@@ -14,6 +14,8 @@ NAMESPACE_INIT = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PAUSE = 0.001
 """Seconds between two looks at what is left."""
+_STOPPING = 20.0
+"""Seconds after which what still forks is killed without having been stopped: what may not be stopped can go on."""
 _PATIENCE = 5.0
 """Seconds in which what may not be killed can end by itself."""
 
@@ -112,7 +114,7 @@ def end_descendants() -> list[int]:
     while _has_children():
         born = _children()
         beyond = [child for child in born if not _signalled(os.kill, child, signal.SIGKILL)]
-        if beyond and beyond == born:
+        if beyond:
             for process in descendants(os.getpid(), running()):
                 _signalled(os.kill, process.pid, signal.SIGKILL)
             if time.monotonic() > patient_until:
@@ -135,7 +137,8 @@ def _killed_namespace() -> bool:
 def _stop_descendants() -> None:
     """Stop what may fork faster than it is killed, whole groups at once: a stopped process cannot."""
     stopped: set[int] = set()
-    while _has_children():
+    until = time.monotonic() + _STOPPING
+    while _has_children() and time.monotonic() < until:
         for child in _children():
             _signalled(os.kill, child, signal.SIGSTOP)
         found = descendants(os.getpid(), running())
