@@ -108,3 +108,25 @@ os.kill = killing
 assert processes.end_descendants() == []
 assert have_ended()
 """)
+
+
+def test_what_always_forks_and_may_not_be_stopped_is_told_too() -> None:
+    as_launcher("""
+import itertools
+
+others, own, numbers = started(), os.getpid(), itertools.count(1 << 22)
+
+
+def refused(whom, number):
+    raise PermissionError
+
+
+def running():
+    yield processes.Process(next(numbers), own, own, "S", 0)
+
+
+kill, os.kill, os.killpg, processes.running = os.kill, refused, refused, running
+processes._STOPPING = processes._PATIENCE = 0.2
+assert processes.end_descendants() == [others]
+kill(-others, signal.SIGKILL)
+""")
